@@ -1,0 +1,85 @@
+"What pays on a CPU and what doesn't: each setting against the same work without it, on the frozen lite0 body and on reading pictures."
+import io
+from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
+from functools import partial
+
+from measure import options, ratio_row, record, take_turns
+
+PAYS = 1.05
+
+
+def main():
+    given = options()
+    from fastbook_notes.training import _merge_norms, quick_form, split_at_head
+    import numpy as np
+    import torch
+    from fastai.vision.all import PILImage, Resize, ImageDataLoaders, image2tensor
+    from PIL import Image
+    from fastbook_notes.backbones import imagenet_lite0
+    size, n = (64, 8) if given.quick else (224, 64)
+    rounds = given.rounds or (1 if given.quick else 7)
+    torch.manual_seed(0)
+    whole = imagenet_lite0()
+    whole.classifier = torch.nn.Identity()
+    pictures, rows = torch.randn(n, 3, size, size), []
+
+    def look(model, at_once, pictures=pictures, bf16=False):
+        with torch.no_grad(), torch.autocast('cpu', torch.bfloat16, enabled=bf16):
+            for few in pictures.split(at_once): model(few)
+
+    def compare(setting, ours, theirs, against, **more):
+        took = take_turns(dict(ours=ours, theirs=theirs), rounds)
+        row = ratio_row(setting, against, took['ours'], took['theirs'], **more)
+        rows.append(row | dict(pays=row['lowest'] >= 1 and row['ratio'] >= PAYS))
+
+    last = torch.channels_last
+    plain, lasting = whole, deepcopy(whole).to(memory_format=last)
+    merged = _merge_norms(deepcopy(whole))
+    quick = quick_form(whole, pictures[:2])
+    compare('channels_last', partial(look, lasting, 32, pictures.to(memory_format=last)), partial(look, plain, 32), 'channels first')
+    compare('normalisation merged into convolutions', partial(look, merged, 32), partial(look, plain, 32), 'layers of their own')
+    compare('both', partial(look, quick, 32), partial(look, plain, 32), 'neither')
+    for at_once in (1, 8, 16): compare(f'{at_once} pictures at once, quick form', partial(look, quick, at_once), partial(look, quick, 32), '32 at once')
+    if torch.ops.mkldnn._is_mkldnn_bf16_supported(): compare('bf16 autocast, quick form', partial(look, quick, 8, bf16=True), partial(look, quick, 8), 'float32')
+    else: print('bf16: this processor has no instructions for it, so there is no row')
+
+    rng = np.random.default_rng(0)
+    def jpeg(width, height):
+        "A smooth picture with some noise, as a camera's"
+        small = Image.fromarray(rng.integers(0, 256, (12, 16, 3), dtype='uint8')).resize((width, height), Image.Resampling.BICUBIC)
+        noisy = (np.asarray(small) + rng.normal(0, 6, (height, width, 3))).clip(0, 255).astype('uint8')
+        file = io.BytesIO()
+        Image.fromarray(noisy).save(file, 'JPEG', quality=90)
+        return file.getvalue()
+
+    def read(data, draft):
+        image = Image.open(io.BytesIO(data))
+        if draft: image.draft('RGB', (2*size, 2*size))
+        return image2tensor(Resize(size)(PILImage.create(image.convert('RGB')), split_idx=1))
+
+    scale = 4 if given.quick else 1
+    for width, height in ((500, 375), (4000, 3000)):
+        some = [jpeg(width//scale, height//scale) for _ in range(2 if given.quick else 8)]
+        compare(f'JPEG of {width//scale} x {height//scale} decoded at a reduced scale', lambda: [read(data, True) for data in some], lambda: [read(data, False) for data in some], 'decoded in full',
+                differs=round(float((read(some[0], True).float() - read(some[0], False).float()).abs().mean()), 2))
+
+    some = [jpeg(500, 375) for _ in range(8 if given.quick else 64)]
+    def threads(count):
+        with ThreadPoolExecutor(count) as pool: list(pool.map(lambda data: read(data, False), some))
+    def one_thread(): [read(data, False) for data in some]
+    for count in (1, 2): compare(f'pictures read in {count} thread{"s"*(count > 1)}', partial(threads, count), one_thread, 'in the main thread')
+
+    import tempfile
+    from pathlib import Path
+    with tempfile.TemporaryDirectory() as folder:
+        for i, data in enumerate(some): (Path(folder)/f'{i%2}_{i}.jpg').write_bytes(data)
+        def loader(workers): return ImageDataLoaders.from_name_func(folder, sorted(Path(folder).glob('*')), label_func=lambda name: name[0], item_tfms=Resize(size), bs=8, num_workers=workers, device='cpu')
+        def a_pass(dls):
+            with torch.no_grad():
+                for x, _ in dls.train: quick(x)
+        for workers in (1, 2): compare(f'{workers} worker process{"es"*(workers > 1)}', partial(a_pass, loader(workers)), partial(a_pass, loader(0)), 'none, body included')
+    record(__file__, rows, given)
+
+
+if __name__ == '__main__': main()

@@ -1,0 +1,51 @@
+"Labelling a folder of pictures: `predict_folder` against `learn.predict` in a loop, and against `get_preds` on a test loader."
+import os
+import tempfile
+from pathlib import Path
+
+from measure import options, ratio_row, record, silent, take_turns
+
+
+def fill(folder, pictures, n):
+    "A folder with n names for these pictures"
+    folder.mkdir()
+    for i in range(n): os.link(pictures[i % len(pictures)], folder/f'{i:06}{pictures[i % len(pictures)].suffix}')
+    return folder
+
+
+def prepared(given, scratch, size):
+    "Pictures of cats and dogs on the same disk, a learner for them, and its model's folder"
+    import shutil
+    from fastbook_notes.model_files import save_model
+    from fastbook_notes.datasets import get_dataset
+    from fastbook_notes.intro import cat_dataloaders, cat_learner
+    pictures = scratch/'pictures'
+    pictures.mkdir()
+    for file in sorted((get_dataset('PETS', given.data)/'images').glob('*.jpg'))[:600]: shutil.copy(file, pictures)
+    learn = cat_learner(cat_dataloaders(pictures, size=size))
+    save_model(learn, scratch/'model')
+    return sorted(pictures.iterdir()), learn
+
+
+def main():
+    given = options()
+    from fastbook_notes.train_and_predict import predict_folder
+    n, few, size = (60, 10, 64) if given.quick else (2000, 100, 160)
+    with tempfile.TemporaryDirectory() as scratch:
+        scratch = Path(scratch)
+        pictures, learn = prepared(given, scratch, size)
+        folder = fill(scratch/'folder', pictures, n)
+        files, runs = sorted(folder.iterdir()), iter(range(10**6))
+
+        def ours(): predict_folder(scratch/'model', folder, scratch/f'{next(runs)}.csv', say=str)
+        def one_by_one():
+            for file in files[:few]: learn.predict(file)
+        def test_loader(): learn.get_preds(dl=learn.dls.test_dl(files, bs=64))
+
+        with silent(learn): took = take_turns(dict(ours=ours, one_by_one=one_by_one, test_loader=test_loader), given.rounds or (1 if given.quick else 3))
+    claim = f'label {n} pictures at {size} px'
+    record(__file__, [ratio_row(claim, f'`learn.predict` in a loop (measured on {few})', took['ours'], [s*n/few for s in took['one_by_one']], at_least=10),
+                      ratio_row(claim, '`get_preds` on a test loader', took['ours'], took['test_loader'], at_least=1)], given)
+
+
+if __name__ == '__main__': main()

@@ -1,0 +1,37 @@
+// What every app uses. Each widget's script is this file and its own, one after the other.
+const make = (tag, properties = {}, ...children) => {
+  const { dataset = {}, style = {}, attributes = {}, ...rest } = properties;
+  const made = Object.assign(document.createElement(tag), rest);
+  Object.assign(made.dataset, dataset);
+  Object.assign(made.style, style);
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+  made.append(...children.filter((child) => child !== null && child !== undefined));
+  return made;
+};
+const percent = (share) => `${(100 * share).toFixed(share > 0.0995 ? 0 : 1)} %`;
+const numbered = (() => { let n = 0; return (name) => `notes-${name}-${++n}`; })(); // An id that is free
+
+// A row of a bar chart, which a screen reader reads as text
+const barRow = (label, share, { best = false, note = percent(share) } = {}) => make("li", { className: best ? "best" : "" },
+  make("span", { className: "label", textContent: label }),
+  make("span", { className: "track", attributes: { "aria-hidden": "true" } }, make("span", { className: "bar", style: { width: `${100 * Math.min(1, Math.max(0, share))}%` } })),
+  make("span", { className: "number", textContent: note }));
+const bars = (pairs) => {
+  const most = Math.max(...pairs.map(([, share]) => share));
+  return make("ul", { className: "bars" }, ...pairs.map(([label, share]) => barRow(label, share, { best: share === most && share > 0 })));
+};
+
+// Numbers from -1 to 1 as red, grey of the page's middle, blue; the same in light and dark
+const diverging = (v) => {
+  const t = Math.min(1, Math.abs(v)), [r, g, b] = v < 0 ? [178, 24, 43] : [33, 102, 172];
+  return [247 + (r - 247) * t, 247 + (g - 247) * t, 247 + (b - 247) * t];
+};
+const paint = (canvas, width, height, colourOf) => {
+  canvas.width = width;
+  canvas.height = height;
+  const context = canvas.getContext("2d"), image = context.createImageData(width, height);
+  for (let i = 0; i < width * height; i++) image.data.set([...colourOf(i), 255], 4 * i);
+  context.putImageData(image, 0, 0);
+  return canvas;
+};
+const asBytes = (view) => new Uint8Array(view.buffer ?? view, view.byteOffset ?? 0, view.byteLength);

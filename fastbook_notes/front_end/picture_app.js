@@ -1,0 +1,127 @@
+// Pictures go to Python as messages and come back as messages: nothing of them is in the widget's state
+const MOST_FILES = 20, MOST_BYTES = 8e6, MOST_SHOWN = 24;
+
+function render({ model, el }) {
+  const words = model.get("words"), waiting = new Map(), made = [];
+  let next = 0, table = null, looked = null, slider = null;
+
+  const picker = make("input", { type: "file", multiple: true, accept: "image/*", className: "spoken-input" });
+  const pick = make("label", { className: "button main" }, picker, words.pick);
+  const drop = make("div", { className: "drop panel" }, pick, make("span", { className: "soft", textContent: "or drop them here" }),
+    make("span", { className: "soft limits", textContent: `At most ${MOST_FILES} at a time, ${MOST_BYTES / 1e6} MB each. They stay in memory and are forgotten after the answer.` }));
+  const samples = make("div", { className: "samples" }), problems = make("div", { className: "problems", attributes: { role: "alert" } });
+  const state = make("p", { className: "state", attributes: { role: "status" }, textContent: "Starting …" });
+  const results = make("div", { className: "answers" }), about = make("p", { className: "soft about" }), controls = make("div", { className: "controls" });
+  const clear = make("button", { type: "button", textContent: "Clear the answers", hidden: true });
+
+  const say = (text) => { state.textContent = text; };
+  const problem = (name, text) => { problems.append(make("p", { className: "problem" }, make("strong", { textContent: name }), `: ${text}`)); while (problems.children.length > MOST_FILES + 1) problems.firstChild.remove(); };
+  const urls = (card) => card.querySelectorAll("img").forEach((image) => URL.revokeObjectURL(image.src));
+  const asImage = (buffer, type, properties) => make("img", { src: URL.createObjectURL(new Blob([buffer], { type })), ...properties });
+  const busy = () => { if (waiting.size) say(`Looking at ${waiting.size === 1 ? "a picture" : `${waiting.size} pictures`} …`); };
+
+  // ---- what is asked
+  const ask = (content, name, buffers) => {
+    const id = next++;
+    waiting.set(id, name);
+    model.send({ ...content, id, name }, undefined, buffers);
+    busy();
+  };
+  const upload = async (files) => {
+    problems.replaceChildren();
+    if (files.length > MOST_FILES) { problem(`${files.length} files`, `at most ${MOST_FILES} are looked at in one go; choose fewer.`); return; }
+    for (const file of files) {
+      if (file.size > MOST_BYTES) { problem(file.name, `it has ${(file.size / 1e6).toFixed(0)} MB, and more than ${MOST_BYTES / 1e6} are not taken; save it smaller.`); continue; }
+      try { ask({ kind: "picture" }, file.name, [await file.arrayBuffer()]); } catch { problem(file.name, "it can't be read; is it a folder?"); }
+    }
+  };
+  picker.onchange = async () => { await upload([...picker.files]); picker.value = ""; };
+  drop.ondragover = (event) => { event.preventDefault(); drop.classList.add("over"); };
+  drop.ondragleave = () => drop.classList.remove("over");
+  drop.ondrop = (event) => { event.preventDefault(); drop.classList.remove("over"); upload([...event.dataTransfer.files]); };
+  clear.onclick = () => { made.splice(0).forEach((card) => { urls(card); card.remove(); }); clear.hidden = true; problems.replaceChildren(); say("Ready."); };
+
+  // ---- what is answered
+  const threshold = () => Number(slider?.value ?? 0.5);
+  const accept = (card) => {
+    const accepted = [];
+    for (const row of card.querySelectorAll(".bars li")) {
+      const yes = Number(row.dataset.share) > threshold();
+      row.classList.toggle("best", yes);
+      row.querySelector(".mark").textContent = yes ? "✓" : "";
+      if (yes) accepted.push(row.dataset.label);
+    }
+    card.querySelector("h3").textContent = accepted.length ? accepted.join(", ") : "nothing";
+    card.querySelector(".cut").style.left = `${100 * threshold()}%`;
+  };
+  const card = (name, { headline, bars: pairs, beside = [] }, [seen, ...rest]) => {
+    const heat = looked ? rest.shift() : null, list = bars(pairs);
+    pairs.forEach(([label, share], i) => {
+      const row = list.children[i];
+      Object.assign(row.dataset, { label, share });
+      if (table) row.querySelector(".number").prepend(make("span", { className: "mark", attributes: { "aria-hidden": "true" } }));
+      if (beside[i]) row.append(make("span", { className: "beside" }, ...Array.from({ length: beside[i] }, (_, k) => asImage(rest.shift(), "image/jpeg", { alt: k ? "" : `Pictures of ${label} in the training data` }))));
+    });
+    return make("article", { className: "panel answer" },
+      make("div", { className: "seen" }, asImage(seen, "image/jpeg", { alt: `The picture ${name}, as the model sees it` }), heat ? asImage(heat, "image/png", { className: "heat", alt: "", hidden: !looked.checked }) : null),
+      make("div", { className: "told" }, make("h3", { textContent: headline }), make("p", { className: "soft name", textContent: name }),
+        table ? make("div", { className: "scale" }, list, make("div", { className: "cuts", attributes: { "aria-hidden": "true" } }, make("span", { className: "cut" }))) : list));
+  };
+  const showTable = () => {
+    const row = table.reduce((a, b) => Math.abs(b[0] - threshold()) < Math.abs(a[0] - threshold()) ? b : a);
+    const [precision, recall] = row.slice(1).map((v) => v === null ? "not defined" : percent(v));
+    slider.nextElementSibling.textContent = threshold().toFixed(2);
+    controls.querySelector(".measures").textContent = `At this threshold, of the labels that were named on validation data ${precision} were right (precision), and of those that were there ${recall} were named (recall).`;
+    made.forEach(accept);
+  };
+  const showControls = (content) => {
+    if (content.looked) {
+      looked = make("input", { type: "checkbox", checked: true });
+      looked.onchange = () => el.querySelectorAll(".heat").forEach((heat) => { heat.hidden = !looked.checked; });
+      controls.append(make("label", { className: "choice" }, looked, "Show where the model looked"));
+    }
+    if (content.table) {
+      table = content.table;
+      const id = numbered("threshold");
+      slider = make("input", { type: "range", id, min: 0.01, max: 0.99, step: 0.01, value: content.threshold });
+      slider.oninput = showTable;
+      controls.append(make("div", { className: "panel" }, make("div", { className: "slider" }, make("label", { htmlFor: id, textContent: "Threshold" }), slider, make("output", { htmlFor: id })), make("p", { className: "measures soft", attributes: { role: "status" } })));
+      showTable();
+    }
+  };
+  model.on("msg:custom", (content, buffers) => {
+    const views = (buffers ?? []).map(asBytes), name = waiting.get(content.id);
+    if (content.kind === "state") say(content.text);
+    if (content.kind === "failed") { say(""); problem(words.app, content.text); }
+    if (content.kind === "ready" && !samples.children.length) {
+      about.textContent = content.about;
+      showControls(content);
+      content.samples.forEach((title, i) => {
+        const button = make("button", { type: "button", className: "sample", attributes: { "aria-label": `Use the sample ${title}` } }, asImage(views[i], "image/jpeg", { alt: "" }));
+        button.onclick = () => { problems.replaceChildren(); ask({ kind: "sample", index: i }, title); };
+        samples.append(button);
+      });
+      el.querySelector(".pickers").disabled = false;
+      say("Ready.");
+    }
+    if (!waiting.has(content.id)) return;
+    waiting.delete(content.id);
+    if (content.kind === "problem") problem(name, content.text);
+    if (content.kind === "answer") {
+      const answer = card(name, content, views);
+      results.prepend(answer);
+      made.unshift(answer);
+      if (table) accept(answer);
+      for (const old of made.splice(MOST_SHOWN)) { urls(old); old.remove(); }
+      clear.hidden = false;
+    }
+    if (waiting.size) busy();
+    else say(content.kind === "answer" ? `${name}: ${made[0].querySelector("h3").textContent}` : "Ready.");
+  });
+
+  el.append(make("div", { className: "notes-app picture-app" },
+    make("fieldset", { className: "pickers", disabled: true }, drop, make("p", { className: "soft hint", textContent: "Or try one of these:" }), samples),
+    problems, state, controls, results, clear, about));
+  model.send({ kind: "hello" });
+}
+export default { render };

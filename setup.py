@@ -1,0 +1,45 @@
+"Turn settings.ini, the home of the package's metadata, into setuptools' arguments."
+from configparser import ConfigParser
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+here = Path(__file__).parent
+ini = ConfigParser(delimiters=["="])
+ini.read(here / "settings.ini", encoding="utf-8")
+cfg = ini["DEFAULT"]
+lib = cfg["lib_path"]
+statuses = ["1 - Planning", "2 - Pre-Alpha", "3 - Alpha", "4 - Beta", "5 - Production/Stable", "6 - Mature", "7 - Inactive"]
+
+# The notebooks are installed inside the package, so that `fastbook-notes` finds them without a checkout.
+nbs = here / "nbs"
+folders = [nbs, *sorted(f for f in nbs.iterdir() if f.is_dir() and not f.name.startswith(".") and any(f.glob("*.ipynb")))]
+notebooks = {".".join([lib, "notebooks", *f.relative_to(nbs).parts]): f.relative_to(here).as_posix() for f in folders}
+
+setup(
+    name=cfg["lib_name"],
+    version=cfg["version"],
+    description=cfg["description"],
+    long_description=(here / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    author=cfg["author"],
+    license_expression=cfg["license"],
+    keywords=cfg["keywords"].split(),
+    classifiers=[
+        f"Development Status :: {statuses[int(cfg['status']) - 1]}",
+        "Intended Audience :: Education",
+        "Framework :: Jupyter",
+        "Programming Language :: Python :: 3 :: Only",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    ],
+    python_requires=f">={cfg['min_python']}",
+    install_requires=cfg["requirements"].split(),
+    extras_require={"dev": cfg["dev_requirements"].split(), "onnx": cfg["onnx_requirements"].split()},
+    packages=[*find_packages(include=[lib, f"{lib}.*"]), *notebooks],
+    package_dir=notebooks,
+    package_data={lib: ["front_end/**/*"], **{name: ["*.ipynb", "images/*.png"] for name in notebooks}},
+    entry_points={
+        "console_scripts": cfg["console_scripts"].split(),
+        "nbdev": [f"{lib}={lib}._modidx:d"],
+    },
+)

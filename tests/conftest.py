@@ -1,0 +1,149 @@
+"What the tests share: where things are, and how the command is run."
+import os
+import subprocess
+import sys
+from configparser import ConfigParser
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from browser import OPTIONS, find_browser
+
+ROOT = Path(__file__).parent.parent
+NOTEBOOKS = sorted(p for p in (ROOT/'nbs').rglob('*.ipynb') if '.ipynb_checkpoints' not in p.parts)
+
+
+def notebook_name(path: Path) -> str:
+    "For example `tools/datasets`"
+    return path.relative_to(ROOT/'nbs').with_suffix('').as_posix()
+
+
+@pytest.fixture(params=NOTEBOOKS, ids=notebook_name)
+def notebook(request):
+    "Each notebook of the project in turn, as it is stored"
+    return nbformat.read(request.param, as_version=4)
+
+
+@pytest.fixture(scope='session')
+def settings():
+    "settings.ini, the home of the metadata"
+    ini = ConfigParser(delimiters=['='])
+    ini.read(ROOT/'settings.ini', encoding='utf-8')
+    return ini['DEFAULT']
+
+
+@pytest.fixture(scope='session')
+def cache(tmp_path_factory) -> Path:
+    "A cache folder of the tests' own, which starts empty"
+    return tmp_path_factory.mktemp('cache')
+
+
+@pytest.fixture
+def command(cache, tmp_path):
+    "Runs `fastbook-notes` as a person would, in an empty folder"
+    def run(*words, **env):
+        return subprocess.run([sys.executable, '-c', 'from fastbook_notes.cli import main; main()', *map(str, words)], capture_output=True,
+                              text=True, encoding='utf-8', cwd=tmp_path, timeout=300,
+                              env={**os.environ, 'PYTHONIOENCODING': 'utf-8', 'FASTBOOK_NOTES_CACHE': str(cache), 'FASTBOOK_NOTES_DATA': '', **env})
+    return run
+
+
+NO_NETWORK = """
+import os, socket, sys
+LOG, HERE = os.environ['FASTBOOK_NOTES_SOCKET_LOG'], {'127.0.0.1', '::1', 'localhost', '', '0.0.0.0'}
+def refuse(host):
+    with open(LOG, 'a') as log: log.write(f'{host}\\n')
+    raise OSError(101, f'Network is unreachable (blocked by a test: {host})')
+def elsewhere(host):
+    return host is not None and (host.decode() if isinstance(host, bytes) else str(host)) not in HERE
+def guard(method):
+    def connect(self, address, *rest):
+        if self.family in (socket.AF_INET, socket.AF_INET6) and elsewhere(address[0]): refuse(address[0])
+        return method(self, address, *rest)
+    return connect
+class GuardedSocket(socket.socket):
+    connect, connect_ex, sendto = guard(socket.socket.connect), guard(socket.socket.connect_ex), socket.socket.sendto
+find = socket.getaddrinfo
+def getaddrinfo(host, *rest, **options):
+    if elsewhere(host): refuse(host)
+    return find(host, *rest, **options)
+socket.socket, socket.getaddrinfo = GuardedSocket, getaddrinfo
+"""
+
+
+class BlockedNetwork:
+    "Every Python process of this environment is refused any host but this one, and the attempt is written down"
+    def __init__(self, folder: Path):
+        (folder/'sitecustomize.py').write_text(NO_NETWORK)
+        self.log = folder/'tried.txt'
+        self.environment = {'PYTHONPATH': str(folder), 'FASTBOOK_NOTES_SOCKET_LOG': str(self.log)}
+
+    def tried(self) -> list[str]:
+        return self.log.read_text().split() if self.log.exists() else []
+
+
+@pytest.fixture(scope='session')
+def blocked_network(tmp_path_factory):
+    return BlockedNetwork(tmp_path_factory.mktemp('blocked'))
+
+
+# The longest first, so that the last one doesn't keep one process waiting for the other.
+LONGEST = ['test_run', 'test_apps', 'test_website', 'test_models', 'test_several_processes', 'test_wheel', 'test_predict', 'test_checkpoints']
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
+
+
+# ---- a browser, and pages that must not complain
+
+LOCAL = 'http://127.0.0.1:', 'ws://127.0.0.1:', 'data:', 'blob:', 'file:'
+
+
+def not_here(reason: str):
+    "Skip a test; where everything has to be tested, that is a failure"
+    if os.environ.get('FASTBOOK_NOTES_TEST_COMPLETE'): pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope='session')
+def browser():
+    "A Chromium"
+    try: from playwright.sync_api import sync_playwright
+    except ImportError: not_here('playwright is not installed')
+    found = find_browser()
+    if not found: not_here("there is no Chromium: install your system's package, or run `playwright install chromium`")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=found, args=OPTIONS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def visit(browser):
+    "Opens a page; at the end of the test, nothing may have been amiss on any"
+    amiss, contexts = [], []
+
+    def open_page(address, **options):
+        context = browser.new_context(**{'viewport': {'width': 1280, 'height': 900}, **options})
+        contexts.append(context)
+        page = context.new_page()
+        page.on('console', lambda message: amiss.append(f'{message.type}: {message.text}') if message.type == 'error' else None)
+        page.on('pageerror', lambda error: amiss.append(str(error)))
+        page.on('request', lambda request: None if request.url.startswith(LOCAL) else amiss.append(f'elsewhere: {request.url}'))
+        page.goto(address, wait_until='load')
+        return page
+
+    yield open_page
+    for context in contexts: context.close()
+    assert amiss == []
+
+
+def pytest_terminal_summary(terminalreporter):
+    "Print the figures that tests reached, also those of other processes"
+    reports = [report for reports in terminalreporter.stats.values() for report in reports]
+    figures = [value for report in reports if getattr(report, 'when', '') == 'call' for name, value in report.user_properties if name == 'figure']
+    if not figures: return
+    terminalreporter.section('figures')
+    for figure in figures: terminalreporter.write_line(figure)

@@ -1,0 +1,241 @@
+"Data sets with everything wrong: what is found, what is moved, what is brought back, and what a kill on the way leaves."
+import csv
+import io
+import os
+import random
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fastbook_notes.dataset_checks import ASIDE, bring_back, check_dataset, quick_reason, set_aside, usable_pictures
+from fastbook_notes.errors import NotesError
+from fastbook_notes.pictures import BadPicture, open_picture
+from test_pictures import good_files, odd_inputs
+
+posix_only = pytest.mark.skipif(os.name == 'nt', reason='needs links, pipes and kills as POSIX has them')
+
+
+def picture(seed, size=(64, 48)):
+    "Smooth colours that no other seed has"
+    pixels = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), dtype='uint8')
+    return Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC)
+
+
+def make_pets(root, n=4):
+    "A sound data set: two classes for training and for validation"
+    for i, (split, kind) in enumerate((s, k) for s in ('train', 'valid') for k in ('cat', 'dog')):
+        (root/split/kind).mkdir(parents=True)
+        for j in range(n): picture(100*i + j).save(root/split/kind/f'{j}.png')
+    return root
+
+
+def contents(root):
+    "Everything in a folder, with what it holds"
+    return {p.relative_to(root).as_posix(): os.readlink(p) if p.is_symlink() else p.read_bytes() for p in sorted(root.rglob('*')) if p.is_symlink() or p.is_file()}
+
+
+def problems(root):
+    return {(row.file, row.problem) for row in check_dataset(root).itertuples()}
+
+
+def test_a_sound_set_has_no_problems(tmp_path):
+    assert problems(make_pets(tmp_path/'pets')) == set()
+
+
+@pytest.mark.parametrize('change', ['again as PNG', 'jpeg of quality 30', 'half as large', 'brighter', 'grey to RGB and back'])
+def test_pictures_that_were_saved_again_are_found(tmp_path, change):
+    root, original = make_pets(tmp_path/'pets'), picture(0)
+    changed = {'half as large': original.resize((32, 24)), 'brighter': Image.fromarray((np.asarray(original)*0.8 + 40).astype('uint8'))}.get(change, original)
+    if change == 'jpeg of quality 30': changed.save(root/'valid'/'cat'/'new.jpg', quality=30)
+    else: changed.save(root/'valid'/'cat'/'new.png', compress_level=1)
+    assert problems(root) == {('train/cat/0.png', 'likely leak')}
+
+
+def test_twins_with_different_labels_are_for_a_person(tmp_path):
+    root = make_pets(tmp_path/'pets')
+    shutil.copyfile(root/'train'/'cat'/'0.png', root/'train'/'dog'/'x.png')
+    found = check_dataset(root)
+    assert list(found.problem) == ['twin with another label'] and set_aside(root, found) == 0 and not (root/ASIDE).exists()
+
+
+def test_the_copy_for_validation_stays(tmp_path):
+    root = make_pets(tmp_path/'pets')
+    for name in ('valid/cat/z.png', 'train/cat/z.png', 'train/cat/zz.png'): shutil.copyfile(root/'train'/'cat'/'0.png', root/name)
+    assert problems(root) == {(f'train/cat/{name}.png', 'leak') for name in ('0', 'z', 'zz')}
+    set_aside(root, check_dataset(root))
+    assert problems(root) == set() and (root/'valid'/'cat'/'z.png').exists()
+
+
+def make_scenes(root, rows):
+    (root/'train').mkdir(parents=True)
+    for i in range(6): picture(i).save(root/'train'/f'{i}.png')
+    with (root/'train.csv').open('w', newline='') as file: csv.writer(file).writerows([['fname', 'labels', 'is_valid', 'note'], *rows])
+    return root
+
+
+def test_a_table_and_its_pictures(tmp_path):
+    rows = [[f'{i}.png', 'cat dog', i > 3, 'a, "b"'] for i in range(5)] + [['gone.png', 'cat', False, ''], ['../../x.png', 'cat', False, ''], ['0.png', 'cat dog', False, 'again']]
+    root = make_scenes(tmp_path/'scenes', rows)
+    (tmp_path/'x.png').write_bytes(b'mine')
+    assert problems(root) == {('train/5.png', 'picture without label'), ('train/gone.png', 'label without picture'), ('train/../../x.png', 'label without picture')}
+    before = contents(root)
+    findings = check_dataset(root)
+    findings.loc[findings.file == 'train/../../x.png', 'aside'] = False
+    set_aside(root, findings)
+    with (root/'train.csv').open(newline='') as file: assert [row[3] for row in csv.reader(file)][:2] == ['note', 'a, "b"']
+    assert (tmp_path/'x.png').read_bytes() == b'mine' and 'gone.png' not in (root/'train.csv').read_text()
+    assert bring_back(root) == [] and contents(root) == before
+
+
+def test_a_row_that_points_out_of_the_folder_moves_nothing_there(tmp_path):
+    root = make_scenes(tmp_path/'scenes', [[f'{i}.png', 'cat dog', False, ''] for i in range(6)] + [['../../x.png', 'cat', False, '']])
+    (tmp_path/'x.png').write_bytes(b'mine')
+    set_aside(root, check_dataset(root))
+    assert (tmp_path/'x.png').read_bytes() == b'mine'
+
+
+@pytest.mark.parametrize('text, said', [('fname,labels\n0.png,cat\n', 'is_valid'), ('a\n', 'fname'), ('', 'fname'), ('\0\0', 'fname')])
+def test_missing_columns_are_named(tmp_path, text, said):
+    root = make_scenes(tmp_path/'scenes', [])
+    (root/'train.csv').write_text(text)
+    found = check_dataset(root)
+    assert said in set(found[found.problem == 'column missing'].detail)
+
+
+def test_classes_of_one_picture(tmp_path):
+    root = make_pets(tmp_path/'pets')
+    (root/'train'/'pug').mkdir()
+    picture(99).save(root/'train'/'pug'/'1.png')
+    assert problems(root) == {('train/pug/1.png', 'class of one picture')}
+
+
+@pytest.mark.parametrize('make, said', [(lambda p: None, 'There is no folder'), (lambda p: p.mkdir(), 'There are no pictures'), (lambda p: p.write_text('x'), 'There is no folder')])
+def test_what_is_no_data_set_is_refused(tmp_path, make, said):
+    make(tmp_path/'x')
+    with pytest.raises(NotesError, match=said): check_dataset(tmp_path/'x')
+
+
+def spoil(root):
+    "A sound set, with a bit of everything that is moved"
+    make_pets(root)
+    (root/'train'/'cat'/'empty.jpg').touch()
+    (root/'train'/'cat'/'page.png').write_text('<html>')
+    (root/'valid'/'dog'/'cut.png').write_bytes((root/'train'/'dog'/'1.png').read_bytes()[:200])
+    shutil.copyfile(root/'train'/'dog'/'1.png', root/'valid'/'dog'/'leak.png')
+    for i in range(3): shutil.copyfile(root/'valid'/'cat'/'1.png', root/'valid'/'cat'/f'copy{i}.png')
+    return root
+
+
+def test_aside_and_back_twice(tmp_path):
+    root = spoil(tmp_path/'pets')
+    before = contents(root)
+    for n in range(2):
+        assert set_aside(root, check_dataset(root)) == 7 and check_dataset(root).empty
+        (root/'train'/'cat'/'page.png').write_text('<html>again')
+        assert set_aside(root, check_dataset(root)) == 1
+        assert {(root/ASIDE/'train'/'cat'/name).read_text() for name in ('page.png', 'page~2.png')} == {'<html>', '<html>again'}
+        assert bring_back(root) == ['train/cat/page.png'] and (root/ASIDE/'train'/'cat'/'page.png').read_text() == '<html>'
+        (root/'train'/'cat'/'page.png').unlink()
+        assert bring_back(root) == [] and contents(root) == before and not (root/ASIDE).exists()
+
+
+@posix_only
+def test_odd_places_do_no_harm(tmp_path):
+    root = spoil(tmp_path/'pets')
+    os.mkfifo(root/'train'/'cat'/'pipe.jpg')
+    (root/'train'/'cat'/'loop.jpg').symlink_to('loop.jpg')
+    (root/'train'/'cat'/'nowhere.jpg').symlink_to('/nowhere')
+    (root/'train'/'round').symlink_to(root)
+    (root/'train'/'cat'/'folder.jpg').mkdir()
+    assert set_aside(root, check_dataset(root)) == 10 and check_dataset(root)[lambda t: t.aside].empty
+    bring_back(root)
+    assert (root/'train'/'cat'/'loop.jpg').is_symlink() and (root/'train'/'cat'/'pipe.jpg').is_fifo()
+    (tmp_path/'elsewhere').mkdir()
+    (root/ASIDE).symlink_to(tmp_path/'elsewhere')
+    with pytest.raises(NotesError, match='is a link'): set_aside(root, check_dataset(root))
+    with pytest.raises(NotesError, match='nothing was set aside'): bring_back(root)
+    assert not list((tmp_path/'elsewhere').iterdir())
+
+
+@pytest.mark.parametrize('line', ['{"from": "../out.png", "to": "_set_aside/x"}', '{"from": "x", "to": "train/cat/0.png"}', '{"from": "/tmp/x", "to": "_set_aside/x"}', '{"from": "x", "to": "_set_aside/../train/cat/0.png"}',
+                                  '{"from": 1, "to": "_set_aside/x"}', '[]', '7', '{}', '{"from": "_set_aside/y", "to": "_set_aside/x"}', '{"from": "", "to": "_set_aside/x"}', '{"from": "a\\u0000", "to": "_set_aside/x"}', '{"from": "out/x", "to": "_set_aside/x"}'])
+def test_a_strangers_log_moves_nothing_out(tmp_path, line):
+    root = make_pets(tmp_path/'pets')
+    (root/ASIDE).mkdir()
+    (root/ASIDE/'x').write_text('x')
+    if os.name != 'nt': (root/'out').symlink_to(tmp_path)
+    (root/ASIDE/'log.jsonl').write_text('\n{"half a li\n' + line + '\n')
+    before = contents(tmp_path)
+    with pytest.raises(NotesError, match='Line 3 of .* is not one that set_aside wrote'): bring_back(root)
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.skipif(not hasattr(os, 'geteuid') or os.geteuid() == 0, reason='root may write anywhere')
+def test_a_folder_that_is_closed_is_named(tmp_path):
+    root = spoil(tmp_path/'pets')
+    root.chmod(0o500)
+    with pytest.raises(NotesError, match='make the folder writable'): set_aside(root, check_dataset(root))
+    root.chmod(0o700)
+
+
+def killed_at(n, work):
+    "Whether a forked process was killed at its n-th operation on files, before it could finish its work"
+    if (child := os.fork()) == 0:
+        done = [0]
+
+        def count(event, args):
+            if event in ('open', 'os.rename', 'os.mkdir', 'os.rmdir', 'os.remove'):
+                done[0] += 1
+                if done[0] == n: os.kill(os.getpid(), 9)
+        sys.addaudithook(count)
+        work()
+        os._exit(0)
+    return os.WIFSIGNALED(os.waitpid(child, 0)[1])
+
+
+@posix_only
+def test_killed_moves_lose_nothing(tmp_path, record_property):
+    root, rng, kills = make_scenes(spoil(tmp_path/'pets')/'..'/'scenes', [[f'{i}.png', 'cat dog', i > 3, ''] for i in range(6)] + [['gone.png', 'cat', False, '']]), random.Random(3), 0
+    for i in range(5): (root/'train'/f'bad{i}.png').write_bytes(b'bad %d' % i)
+    with (root/'train.csv').open('a') as file: file.writelines(f'bad{i}.png,cat,False,\n' for i in range(5))
+    before, findings = contents(root), check_dataset(root)
+    for _ in range(16):
+        kills += killed_at(rng.randrange(1, 25), lambda: set_aside(root, findings))
+        kills += killed_at(rng.randrange(1, 25), lambda: bring_back(root))
+        held = {data for name, data in contents(root).items()}
+        assert set(before.values()) <= held
+        if rng.random() < 0.3 and (root/ASIDE/'log.jsonl').exists():
+            assert bring_back(root) == []
+            assert {name: data for name, data in contents(root).items() if not name.startswith(ASIDE)} == before
+    record_property('figure', f'Data sets: {kills} kills while files were set aside or brought back; none was lost')
+    if (root/ASIDE/'log.jsonl').exists(): bring_back(root)
+    assert kills >= 10 and {name: data for name, data in contents(root).items() if not name.startswith(ASIDE)} == before
+
+
+def test_the_cheap_part_refuses_only_what_is_bad(tmp_path):
+    "Nothing that opens is left out, nothing that isn't there or is no picture gets through"
+    for name, source in odd_inputs(tmp_path):
+        if not isinstance(source, (str, Path)): continue
+        reason = quick_reason(source)
+        try: open_picture(source)
+        except BadPicture: assert reason, name
+        else: assert not reason, name
+
+
+def test_files_that_are_cut_are_left_out_cheaply(tmp_path):
+    for name, data in good_files().items():
+        (tmp_path/name).write_bytes(data)
+        (tmp_path/f'cut_{name}').write_bytes(data[:int(0.6*len(data))])
+    files = sorted(tmp_path.iterdir())
+    said = []
+    usable = usable_pictures(files, said.append)
+    for file in files:
+        try: open_picture(file)
+        except BadPicture: assert file not in usable
+        else: assert file in usable
+    assert len(said) == 1 and 'Left out' in said[0] and '`fastbook-notes data check`' in said[0] and usable_pictures(usable, said.append) == usable and len(said) == 1
