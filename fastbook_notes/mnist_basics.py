@@ -52,13 +52,13 @@ def sigmoid(
 def _targets_like(
     predictions:Tensor, # Any shape
     targets:Tensor, # The same shape, give or take a last axis of length 1; 0s and 1s
-) -> Tensor: # In the predictions' shape
+) -> Tensor: # In the predictions' shape and type
     "Targets that can't broadcast; raises `NotesError` if there isn't one of 0 or 1 for each prediction"
-    p, t = tuple(predictions.shape), tuple(targets.shape)
+    p, t = predictions.shape, targets.shape
     if t != p and (*t, 1) != p and t != (*p, 1):
-        raise NotesError(f"Targets of shape {t} don't fit predictions of shape {p}; give one target for each prediction.")
-    if not ((targets == 0) | (targets == 1)).all(): raise NotesError("Targets must be 0 or 1; turn the labels into these, for example `(labels == 3).float()`.")
-    return targets.reshape(p)
+        raise NotesError(f"Targets of shape {tuple(t)} don't fit predictions of shape {tuple(p)}; give one target for each prediction.")
+    if not torch.equal(targets*targets, targets): raise NotesError("Targets must be 0 or 1; turn the labels into these, for example `(labels == 3).float()`.")
+    return targets.to(predictions.dtype).reshape(p)
 
 # %% ../nbs/04_mnist_basics.ipynb #07b236b1
 def batch_accuracy(
@@ -67,7 +67,7 @@ def batch_accuracy(
 ) -> Tensor: # A scalar from 0 to 1
     "The share of predictions whose sigmoid is on the target's side of one half; raises `NotesError` if the targets don't fit"
     targets = _targets_like(predictions, targets)
-    return ((sigmoid(predictions) > 0.5) == (targets > 0.5)).float().mean()
+    return ((torch.sigmoid(predictions) > 0.5) == targets.bool()).float().mean()
 
 # %% ../nbs/04_mnist_basics.ipynb #baa6c67d
 def mnist_loss(
@@ -76,8 +76,7 @@ def mnist_loss(
 ) -> Tensor: # A scalar from 0 (sure and right) to 1 (sure and wrong)
     "The mean distance between the sigmoid of a prediction and its target; raises `NotesError` if the targets don't fit"
     targets = _targets_like(predictions, targets)
-    confidence = sigmoid(predictions)
-    return torch.where(targets == 1, 1 - confidence, confidence).mean()
+    return (torch.sigmoid(predictions) - targets).abs().mean()
 
 # %% ../nbs/04_mnist_basics.ipynb #9a6fbb22
 def init_params(
@@ -146,10 +145,10 @@ class TensorLoader:
         return -(-len(self.dataset)//self.batch_size)
 
     def __iter__(self): # Yields tuples of tensors, e.g. (n, 784) and (n, 1)
-        tensors, order = self.dataset.tensors, torch.randperm(len(self.dataset)) if self.shuffle else None
-        for start in range(0, len(self.dataset), self.batch_size):
-            rows = slice(start, start + self.batch_size) if order is None else order[start:start + self.batch_size]
-            yield tuple(tensor[rows] for tensor in tensors)
+        if not len(self.dataset): return
+        if not self.shuffle: yield from zip(*(tensor.split(self.batch_size) for tensor in self.dataset.tensors))
+        else:
+            for rows in torch.randperm(len(self.dataset)).split(self.batch_size): yield tuple(tensor.index_select(0, rows) for tensor in self.dataset.tensors)
 
 # %% ../nbs/04_mnist_basics.ipynb #be1eba8e
 def digit_dataloaders(

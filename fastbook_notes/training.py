@@ -117,9 +117,9 @@ def body_features(
 ) -> torch.Tensor: # (views or 1, pictures, features) float32, on the CPU
     "What the frozen part of a model makes of the pictures of a data set"
     frozen = split_at_head(learn.model)[0].to(learn.dls.device).eval()
-    dl = learn.dls[ds_idx].new(shuffle=False, drop_last=False)
-    passes = max(views, 1)
-    with dl.dataset.set_split_idx(0 if views else 1), no_random(SEED, reproducible=False), tqdm(total=passes*len(dl.dataset), desc=desc, unit='picture', delay=1, leave=False) as bar:
+    dataset, passes = learn.dls[ds_idx].dataset, max(views, 1)
+    with dataset.set_split_idx(0 if views else 1), no_random(SEED, reproducible=False), tqdm(total=passes*len(dataset), desc=desc, unit='picture', delay=1, leave=False) as bar:
+        dl = learn.dls[ds_idx].new(shuffle=False, drop_last=False)
         return torch.stack([_features(frozen, dl, bar) for _ in range(passes)])
 
 # %% ../nbs/tools/training.ipynb #235dc45c

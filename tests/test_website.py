@@ -21,21 +21,13 @@ import nbformat
 import pytest
 import yaml
 
-from browser import OPTIONS, find_browser
-from conftest import NOTEBOOKS, ROOT
+from conftest import NOTEBOOKS, ROOT, not_here
 
 WEBSITE, SCREENS = ROOT/'website', ROOT/'_run'/'screens'/'site'
 # axe's contrast rule looks at every word; this looks at one element of each look, unless it is asked to be thorough
 THOROUGH = bool(os.environ.get('FASTBOOK_NOTES_TEST_THOROUGH'))
-COMPLETE = bool(os.environ.get('FASTBOOK_NOTES_TEST_COMPLETE')) # What would be skipped for want of something fails
 
-def lacking(reason, **options):
-    "Skip, or fail if everything has to run"
-    if COMPLETE: pytest.fail(reason, pytrace=False)
-    pytest.skip(reason, **options)
-
-
-if not importlib.util.find_spec('smalldocs'): lacking('smalldocs is not installed: pip install -r website/requirements.txt', allow_module_level=True)
+if not importlib.util.find_spec('smalldocs'): not_here('smalldocs is not installed: pip install -r website/requirements.txt', allow_module_level=True)
 sys.path.insert(0, str(WEBSITE))
 
 
@@ -61,7 +53,7 @@ def built(folder, seed, *words):
     done = subprocess.run([sys.executable, WEBSITE/'build.py', '--out', folder, *words], capture_output=True, text=True, cwd=ROOT,
                           env={**os.environ, 'PYTHONHASHSEED': seed, 'PYTHONIOENCODING': 'utf-8'})
     after = os.times()
-    if 'front-end files' in done.stderr: lacking(done.stderr.strip())
+    if 'front-end files' in done.stderr: not_here(done.stderr.strip())
     assert done.returncode == 0, done.stderr
     return sum(getattr(after, name) - getattr(before, name) for name in ('children_user', 'children_system')), done.stdout + done.stderr
 
@@ -89,38 +81,10 @@ def served(folder):
 def base(site): return served(site.folder)
 
 
-@pytest.fixture(scope='session')
-def browser():
-    if not importlib.util.find_spec('playwright'): lacking('playwright is not installed: pip install playwright')
-    from playwright.sync_api import sync_playwright
-    found = find_browser()
-    with sync_playwright() as playwright:
-        if not found: lacking('there is no Chromium: install your system\'s package, or run `playwright install chromium`')
-        chromium = playwright.chromium.launch(executable_path=found, args=OPTIONS)
-        yield chromium
-        chromium.close()
-
-
 @pytest.fixture
-def visit(browser, base):
-    "Opens a page; at the end of the test, nothing may have been amiss on any"
-    amiss, contexts = [], []
-
-    def open_page(address, **options):
-        context = browser.new_context(**{'viewport': {'width': 1280, 'height': 900}, **options})
-        contexts.append(context)
-        page = context.new_page()
-        page.on('console', lambda message: amiss.append(f'{page.url}: {message.type}: {message.text}') if message.type == 'error' or message.type == 'warning' and 'html-manager' not in message.location['url'] else None)
-        page.on('pageerror', lambda error: amiss.append(f'{page.url}: {error}'))
-        page.on('response', lambda response: amiss.append(f'{response.status}: {response.url}') if response.status >= 400 else None)
-        page.on('requestfailed', lambda request: amiss.append(f'failed: {request.url}'))
-        page.on('request', lambda request: amiss.append(f'elsewhere: {request.url}') if not request.url.startswith(('http://127.0.0.1:', 'data:', 'blob:', 'file:')) else None)
-        page.goto(urljoin(base, address), wait_until='load')
-        return page
-
-    yield open_page
-    for context in contexts: context.close()
-    assert amiss == []
+def visit(visit, base):
+    "Opens a page of the site by its name"
+    return lambda address, **options: visit(urljoin(base, address), **options)
 
 
 # ---- the files
@@ -278,7 +242,7 @@ AXE = """async ({ thorough, contrastOnly }) => {
 @pytest.fixture(scope='session')
 def axe():
     path = WEBSITE/'node_modules'/'axe-core'/'axe.min.js'
-    if not path.exists(): lacking('axe-core is not in website/node_modules: npm ci --prefix website')
+    if not path.exists(): not_here('axe-core is not in website/node_modules: npm ci --prefix website')
     return path.read_text(encoding='utf-8')
 
 
