@@ -306,7 +306,7 @@ def _only_the_head(
     for p in head.parameters(): p.requires_grad_(True)
     try:
         learn.model, learn.dls, learn.splitter, learn.opt = head, dls, trainable_params, None
-        yield
+        with learn.removed_cbs([cb for cb in learn.cbs if isinstance(cb, MixedPrecision) and torch.device(dls.device).type == 'cpu']): yield
     finally:
         for name, value in whole.items(): setattr(learn, name, value)
         learn.opt = None
