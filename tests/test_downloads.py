@@ -234,7 +234,8 @@ def test_what_has_arrived_is_kept_for_the_next_time(address, tmp_path, monkeypat
     assert (f'/cuts/kept', f'bytes={have}-') in Server.asked
 
 
-@pytest.mark.parametrize('part, note', [(b'x'*100, ''), (b'x'*100, '{'), (b'x'*100, '[]'), (b'x'*100, '{"url": 1, "version": null}'), (b'x'*(len(DATA) + 5), 'right'), (b'x'*100, 'other'), (b'', 'right'), (DATA[:5000], 'right'), (DATA, 'right')])
+@pytest.mark.parametrize('part, note', [(b'x'*100, ''), (b'x'*100, '{'), (b'x'*100, '[]'), (b'x'*100, '{"url": 1, "version": null}'), (b'x'*(len(DATA) + 5), 'right'), (b'x'*100, 'other'), (b'', 'right'), (DATA[:5000], 'right'), (DATA, 'right')],
+                         ids=['no note', 'half a note', 'a list', 'a strange note', 'too long', 'of another file', 'empty', 'the start', 'all of it'])
 def test_odd_leftovers_do_no_harm(address, tmp_path, part, note):
     url = f'{address}/good/left'
     (tmp_path/'.file.part').write_bytes(part)
