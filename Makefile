@@ -46,9 +46,10 @@ docs: $(SITE) ## build the website into _docs/
 preview: $(SITE) ## serve the website, and build it again on change
 	@$(BIN)/python website/build.py --preview
 
-bench: $(STAMP) ## measure every claim of speed, for about an hour, into benchmarks/
+bench: $(STAMP) ## measure every claim of speed, for half an hour, into benchmarks/ and the README
 	@for script in $$(grep -l '^if __name__' benchmarks/*.py | grep -v table.py); do $(BIN)/python $$script || exit 1; done
 	@$(BIN)/python benchmarks/table.py
+	@$(BIN)/fastbook-notes store index
 
 export: $(STAMP) ## write fastbook_notes/ from the notebooks
 	$(BIN)/nbdev-export

@@ -1,9 +1,13 @@
-"The last recorded results as Markdown, for the README and the site."
+"The last recorded results as Markdown; run as a script, it puts them into the home page, which the README and the site show."
 import json
-import sys
 from pathlib import Path
 
+import nbformat
+
 from measure import RESULTS
+
+INDEX = Path(__file__).parent.parent/'nbs'/'index.ipynb'
+HEAD = '| row | against | measured | target |'
 
 
 def machine_line(machine) -> str:
@@ -14,12 +18,13 @@ def machine_line(machine) -> str:
 
 def claims(results) -> str:
     "What has a target: the ratio of medians, its range over the rounds, and whether the target is met"
-    lines = ['| row | against | measured | target |', '| --- | --- | --- | --- |']
+    lines = [HEAD, '| --- | --- | --- | --- |']
     for script in sorted(results):
         for row in results[script]['rows']:
             if not row['target']: continue
             spread = f" ({row['lowest']:.2f} to {row['highest']:.2f})" if row['lowest'] != row['highest'] else ''
             lines.append(f"| {row['claim']} | {row['against']} | {row['ratio']:.2f}x{spread} | {row['target']}{'' if row['met'] else ', missed'} |")
+    if not any(result['machine']['gpu'] for result in results.values()): lines.append('| mixed precision, channels_last, pictures a second on a GPU | what the card can do | no GPU could be reached | |')
     return '\n'.join(lines)
 
 
@@ -35,7 +40,17 @@ def table(file: Path = RESULTS) -> str:
     "All of it"
     results = json.loads(file.read_text(encoding='utf-8'))
     machines = list(dict.fromkeys(machine_line(result['machine']) for result in results.values()))
-    return '\n\n'.join([claims(results), settings(results), 'Measured on: ' + '. '.join(machines) + '.']) + '\n'
+    return '\n\n'.join([claims(results), settings(results), 'Measured on: ' + '. '.join(machines) + '.'])
 
 
-if __name__ == '__main__': print(table(*map(Path, sys.argv[1:])), end='')
+def into_home_page(file: Path = INDEX):
+    "Put the table in place of the one that is there"
+    notebook = nbformat.read(file, as_version=4)
+    cell = next(cell for cell in notebook.cells if cell.source.startswith(HEAD))
+    cell.source = table()
+    nbformat.write(notebook, file)
+
+
+if __name__ == '__main__':
+    into_home_page()
+    print(table())

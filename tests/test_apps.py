@@ -450,7 +450,7 @@ def test_the_digit_pad_in_jupyterlab(lab, browser):
     page.locator('.jp-Notebook .jp-Cell').first.wait_for(timeout=WAIT)
     page.get_by_text('| Idle').wait_for(timeout=WAIT)
     page.get_by_role('menuitem', name='Run', exact=True).click()
-    page.get_by_text('Run All Cells', exact=True).click()
+    page.locator('#jp-mainmenu-run').get_by_text('Run All Cells', exact=True).click()
     page.locator('.digit-pad').first.wait_for(timeout=WAIT)
     page.get_by_label('All ten').check()
     draw(page, STROKES['7'])

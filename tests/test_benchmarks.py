@@ -2,6 +2,7 @@
 import json
 import sys
 
+import nbformat
 import pytest
 
 from conftest import ROOT
@@ -50,8 +51,12 @@ def test_the_table_says_what_was_missed(benchmarks, tmp_path):
 
 def test_what_is_recorded_was_measured_in_full(benchmarks):
     "And names its machine; a tiny setting is for trying a script out"
-    results = FOLDER/'results.json'
-    if not results.is_file(): pytest.skip('nothing is recorded yet')
-    for name, result in json.loads(results.read_text()).items():
+    for name, result in json.loads((FOLDER/'results.json').read_text()).items():
         assert (FOLDER/f'{name}.py').is_file()
         assert not result['quick'] and result['machine']['processor'] and result['rows'], name
+
+
+def test_the_home_page_shows_what_is_recorded(benchmarks):
+    _, table = benchmarks
+    cells = nbformat.read(ROOT/'nbs'/'index.ipynb', as_version=4).cells
+    assert table.table() in [cell.source for cell in cells], 'run `python benchmarks/table.py`, then `fastbook-notes store index`'
