@@ -175,6 +175,17 @@ def test_ids_are_unique(site):
         assert [i for i in set(ids) if ids.count(i) > 1] == [], name
 
 
+def test_long_lines_hang_and_lose_nothing():
+    from mend import with_hanging_lines
+    long = 'x = ' + '1 + '*20 + '1'
+    lines = ['<span class="cf">def</span> f():', f'    <span class="cf">{long}</span>', f'<span class="st">"{long}', f'{long}"</span>', '', long]
+    for code in ('\n'.join(lines), '\n'.join(lines) + '\n'):
+        before = f'<p><code class="sourceCode python">{code}</code> and <code>{long}</code></p>'
+        after = with_hanging_lines(before)
+        assert re.sub(r'<span class="hang"[^>]*>|</span>', '', after) == before.replace('</span>', '')
+        assert re.findall(r'--in:(\d+)ch', after) == ['4', '0']
+
+
 def test_external_links_are_listed(site):
     listed = (site.folder/'external-links.txt').read_text().split()
     assert 'https://github.com/fastbook-notes/fastbook_notes' in listed and all(link.startswith('http') for link in listed)

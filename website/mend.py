@@ -1,4 +1,5 @@
 "What smalldocs writes, with vendored files in place of a CDN, and so that everything is reached by keyboard and named for a screen reader"
+import html
 import re
 from pathlib import Path
 
@@ -35,7 +36,19 @@ def mended(text:str, up:str, name:str) -> str: # HTML
         if times != 1: raise ValueError(f'{name} has {times} places like {pattern}, where smalldocs 0.5.4 writes one')
     for pattern, new in SOMEWHERE: text = re.sub(pattern, new.replace('{up}', up), text, flags=re.DOTALL)
     scripts = ['site.js', *(['live.js'] if 'class="live-widget"' in text else [])]
-    return text.replace('</head>', ''.join(f'<script defer src="{up}assets/{script}"></script>' for script in scripts) + '</head>', 1)
+    return with_hanging_lines(text).replace('</head>', ''.join(f'<script defer src="{up}assets/{script}"></script>' for script in scripts) + '</head>', 1)
+
+
+def with_hanging_lines(text:str) -> str: # HTML
+    "Lines of Python that a page may have to break go on a little to the right of where they began"
+    def hung(line):
+        words = html.unescape(re.sub('<[^>]+>', '', line))
+        if len(words) < 38 or line.count('<span') != line.count('</span'): return line + '\n'
+        return f'<span class="hang" style="--in:{len(words) - len(words.lstrip())}ch">{line}\n</span>'
+    def code(block):
+        *lines, last = block[2].split('\n')
+        return block[1] + ''.join(map(hung, lines)) + (hung(last).replace('\n', '') if last else '') + block[3]
+    return re.sub(r'(<code class="sourceCode python">)(.*?)(</code>)', code, text, flags=re.DOTALL)
 
 
 def anchors(text:str) -> set[str]: return set(re.findall(r'(?<![-\w])id="([^"]+)"', text))

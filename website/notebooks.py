@@ -221,18 +221,25 @@ def works_alone(ids:list[str], models:dict) -> bool:
 NEEDS_PYTHON = 'This widget needs Python, which a page does not have; here is what it showed last. It works in the notebook.'
 
 
-def widget(data:dict, fallback:str, page:Notebook) -> str|None: # Markdown; None if there is nothing to show
+def widget(data:dict, fallback:str, page:Notebook, folder:Path) -> str|None: # Markdown; None if there is nothing to show
     "A place for a widget, filled with what is shown until it works, or where it can't"
     model = data[VIEW]['model_id']
     if model not in page.models and re.search(r'\d+%\|', joined(data.get('text/plain', ''))): return None # A progress bar
     if works_alone(reachable(model, page.models), page.models):
         return f'::: {{.live-widget data-model="{model}" data-models="{page.up}{page.states}"}}\n{fallback}\n:::'
-    return f'::: {{.still-widget}}\n{fallback}\n\n{NEEDS_PYTHON}\n:::'
+    return f'::: {{.still-widget}}\n{last_picture(page, folder) or fallback}\n\n{NEEDS_PYTHON}\n:::'
 
 
 def raw(text:str) -> str:
     "HTML within Markdown"
     return f'`````{{=html}}\n{text}\n`````'
+
+
+def last_picture(page:Notebook, folder:Path) -> str: # Markdown; '' if there is none
+    "What an app looked like, for its page"
+    file = NBS/'images'/f'app_{page.path.stem}.png'
+    if page.path.parent.name != 'apps' or not file.is_file(): return ''
+    return raw(figure(file.read_bytes(), f'The app {page.path.stem.replace("_", " ")}, in a browser', page, folder))
 
 
 def printed_table(output:dict) -> dict:
@@ -249,7 +256,7 @@ def staged_output(output:dict, alt:str, page:Notebook, folder:Path) -> dict|None
     pictures = [figure(base64.b64decode(joined(data[mime])), alt, page, folder) for mime in ('image/png', 'image/jpeg') if mime in data][:1]
     if VIEW in data:
         text = raw(pictures[0]) if pictures else relinked(joined(data['text/markdown']), page) if 'text/markdown' in data else raw(joined(data['text/html'])) if 'text/html' in data else ''
-        shown = widget(data, text, page)
+        shown = widget(data, text, page, folder)
         return shown and {**output, 'data': {'text/markdown': shown}}
     if 'text/html' in data: return {**output, 'data': {'text/html': table(joined(data['text/html']))}}
     if pictures: return {**output, 'data': {'text/html': pictures[0]}}

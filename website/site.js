@@ -17,6 +17,13 @@
   document.addEventListener("toggle", markSoon, true);
   document.addEventListener("shown.bs.collapse", markSoon);
 
+  // ---- the menu is longer than most screens; the page's own entry is in sight
+  const menu = document.querySelector("#quarto-sidebar"), here = menu?.querySelector(".sidebar-link.active");
+  if (here) {
+    const below = here.getBoundingClientRect().bottom - menu.getBoundingClientRect().bottom;
+    if (below > 0) menu.scrollTop += below + menu.clientHeight / 3;
+  }
+
   // ---- search
   let index = null;
   const loadIndex = () => index ||= new Promise((resolve) => {
