@@ -50,7 +50,7 @@ def test_importing_says_nothing_and_changes_nothing(group, tmp_path, blocked_net
     "No output, no file, no other host, no warning filter, no random state, no backend"
     code = f'''
 import importlib, os, random, sys, warnings
-import numpy, torch, matplotlib
+import IPython, numpy, torch, matplotlib
 state = lambda: (list(warnings.filters), random.getstate(), numpy.random.get_state()[1].tolist(), torch.initial_seed(), torch.get_num_threads(), torch.get_default_dtype(), dict(os.environ), os.getcwd())
 for module in {GROUPS[group]!r}:
     if module.startswith('fastai'):
