@@ -40,7 +40,7 @@ from .checkpoints import CHECKPOINT, Checkpoints
 from .model_files import load_model, save_model
 from .pictures import BadPicture
 from .several_processes import Process, alone, data_parallel, first_goes_first, join, leave, share_features, this_process
-from .training import PICTURES_AT_ONCE, feature_dataloaders, fit_frozen, memory_errors, pick_device, quick_form, split_at_head
+from .training import a_few, feature_dataloaders, fit_frozen, memory_errors, pick_device, quick_form, split_at_head
 
 # %% ../nbs/tools/train_and_predict.ipynb #d91a359e
 def _write_whole(
@@ -265,7 +265,7 @@ class Labeller:
         predictor = self.predictor
         with torch.no_grad(), memory_errors(len(pictures)):
             if not self.quick: predictor.model, self.quick = quick_form(predictor.model, pictures[:2].to(predictor.device).float()/255), True
-            logits = torch.cat([predictor.activations(few).float().cpu() for few in pictures.split(PICTURES_AT_ONCE.get(predictor.device.type, len(pictures)))])
+            logits = torch.cat([predictor.activations(few).float().cpu() for few in a_few(pictures)])
         return logits.sigmoid() if predictor.several else logits.softmax(1)
 
     def row(self,
