@@ -276,7 +276,7 @@ FIGURES = "() => Promise.all([...document.images].map((image) => { image.loading
 # A page may have thousands of coloured words of code; one of each colour is left for axe to judge
 FEWER_WORDS = """() => {
   const seen = new Set();
-  for (const word of document.querySelectorAll('pre span')) {
+  for (const word of document.querySelectorAll('pre span:not(.hang)')) {
     const look = word.className + word.closest('.run-it, .cell-output, pre').className;
     if (seen.has(look)) word.replaceWith(word.textContent); else seen.add(look);
   }
