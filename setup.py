@@ -13,7 +13,7 @@ statuses = ["1 - Planning", "2 - Pre-Alpha", "3 - Alpha", "4 - Beta", "5 - Produ
 
 # The notebooks are installed inside the package, so that `fastbook-notes` finds them without a checkout.
 nbs = here / "nbs"
-folders = [nbs, *sorted(f for f in nbs.iterdir() if f.is_dir() and not f.name.startswith(".") and any(f.glob("*.ipynb")))]
+folders = sorted({p.parent for p in nbs.rglob("*.ipynb") if not any(part.startswith((".", "_")) for part in p.relative_to(nbs).parts)})
 notebooks = {".".join([lib, "notebooks", *f.relative_to(nbs).parts]): f.relative_to(here).as_posix() for f in folders}
 
 setup(
@@ -37,7 +37,7 @@ setup(
     extras_require={"dev": cfg["dev_requirements"].split(), "onnx": cfg["onnx_requirements"].split()},
     packages=[*find_packages(include=[lib, f"{lib}.*"]), *notebooks],
     package_dir=notebooks,
-    package_data={lib: ["front_end/**/*"], **{name: ["*.ipynb", "images/*.png"] for name in notebooks}},
+    package_data={f"{lib}.apps": ["*.js", "*.css", "voila/**/*"], **{name: ["*.ipynb", "images/*.png"] for name in notebooks}},
     entry_points={
         "console_scripts": cfg["console_scripts"].split(),
         "nbdev": [f"{lib}={lib}._modidx:d"],

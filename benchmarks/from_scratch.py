@@ -10,7 +10,7 @@ def main():
     for name in ('fastai.basics', 'fastai.callback.progress'): import_quietly(name)
     import torch
     from fastai.basics import DataLoader, DataLoaders, Learner, SGD
-    from fastbook_notes.datasets import get_dataset
+    from fastbook_notes.data.datasets import get_dataset
     from fastbook_notes.mnist_basics import LinearModel, SimpleLearner, batch_accuracy, digit_dataloaders, mnist_datasets, mnist_loss
     torch.manual_seed(0)
     train, valid = mnist_datasets(get_dataset('MNIST_SAMPLE', given.data))

@@ -16,8 +16,8 @@ def fill(folder, pictures, n):
 def prepared(given, scratch, size):
     "Pictures of cats and dogs on the same disk, a learner for them, and its model's folder"
     import shutil
-    from fastbook_notes.model_files import save_model
-    from fastbook_notes.datasets import get_dataset
+    from fastbook_notes.models.model_folder import save_model
+    from fastbook_notes.data.datasets import get_dataset
     from fastbook_notes.intro import cat_dataloaders, cat_learner
     pictures = scratch/'pictures'
     pictures.mkdir()
@@ -29,7 +29,7 @@ def prepared(given, scratch, size):
 
 def main():
     given = options()
-    from fastbook_notes.train_and_predict import predict_folder
+    from fastbook_notes.train import predict_folder
     n, few, size = (60, 10, 64) if given.quick else (2000, 100, 160)
     with tempfile.TemporaryDirectory() as scratch:
         scratch = Path(scratch)

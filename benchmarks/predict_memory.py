@@ -9,7 +9,7 @@ from predict import fill, prepared
 
 CODE = '''
 import resource, sys
-from fastbook_notes.train_and_predict import predict_folder
+from fastbook_notes.train import predict_folder
 predict_folder(*sys.argv[1:4], say=str)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024**2 if sys.platform == 'darwin' else 1024))
 '''

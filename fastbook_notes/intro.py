@@ -18,10 +18,10 @@ import torch
 from matplotlib import colormaps
 from PIL import Image
 
-from .backbones import pretrained_learner
-from .dataset_checks import usable_pictures
+from .models.backbones import pretrained_learner
+from .data.dataset_checks import usable_pictures
 from .errors import NotesError
-from .pictures import training_picture
+from .data.pictures import training_picture
 from fastai.vision.all import (DataLoaders, ImageDataLoaders, Learner, Resize, Transform, delegates, error_rate,
                                get_image_files)
 

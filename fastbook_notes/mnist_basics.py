@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
 from .errors import NotesError
-from .pictures import open_picture
+from .data.pictures import open_picture
 
 # %% ../nbs/04_mnist_basics.ipynb #1e325d29
 def _pixels(

@@ -21,10 +21,10 @@ from PIL import Image
 from sklearn.metrics import average_precision_score
 from torch import Tensor
 
-from .backbones import pretrained_learner
-from .dataset_checks import usable_pictures
+from .models.backbones import pretrained_learner
+from .data.dataset_checks import usable_pictures
 from .errors import NotesError
-from .pictures import training_picture
+from .data.pictures import training_picture
 from fastai.vision.all import (AccumMetric, ColReader, DataBlock, DataLoaders, ImageBlock, Learner, MultiCategoryBlock, PILImage, Resize, ResizeMethod,
                                delegates, noop)
 

@@ -17,10 +17,10 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from .backbones import pretrained_learner
-from .dataset_checks import usable_pictures
+from .models.backbones import pretrained_learner
+from .data.dataset_checks import usable_pictures
 from .errors import NotesError
-from .pictures import training_picture
+from .data.pictures import training_picture
 from fastai.vision.all import (Callback, CategoryBlock, DataBlock, DataLoaders, ImageBlock, L, Learner, PILImage, RandomSplitter, Resize, aug_transforms,
                                delegates, error_rate, get_image_files)
 

@@ -14,9 +14,9 @@ import pandas as pd
 import torch
 from torch import nn
 
-from .backbones import pretrained_learner
+from .models.backbones import pretrained_learner
 from .errors import NotesError
-from .training import quick_form
+from .models.features import quick_form
 from fastai.vision.all import CategoryBlock, DataBlock, ImageBlock, IndexSplitter, Learner, Resize, TransformBlock, error_rate, noop
 
 # %% ../nbs/02_production.ipynb #a6e93879

@@ -16,7 +16,7 @@ NOTEBOOKS = sorted(p for p in (ROOT/'nbs').rglob('*.ipynb') if '.ipynb_checkpoin
 
 
 def notebook_name(path: Path) -> str:
-    "For example `tools/datasets`"
+    "For example `data/datasets`"
     return path.relative_to(ROOT/'nbs').with_suffix('').as_posix()
 
 

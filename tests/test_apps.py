@@ -43,8 +43,8 @@ def said(page, widget): return page.locator(f'{widget} [role=status]').inner_tex
 
 @pytest.fixture(scope='session')
 def pads():
-    from fastbook_notes.digit_pad import digit_pad
-    from fastbook_notes.line_pad import line_pad
+    from fastbook_notes.apps.digit_pad import digit_pad
+    from fastbook_notes.apps.line_pad import line_pad
     return digit_pad('sample'), line_pad()
 
 
@@ -83,8 +83,8 @@ def pad_page(visit, static_page):
 def test_javascript_answers_as_python_does(pad_page, pads):
     "100 digits, each model, to 1e-4"
     import torch
-    from fastbook_notes.datasets import get_dataset
-    from fastbook_notes.digit_pad import digit_probabilities
+    from fastbook_notes.data.datasets import get_dataset
+    from fastbook_notes.apps.digit_pad import digit_probabilities
     from fastbook_notes.mnist_basics import digit_datasets
     digits = digit_datasets(get_dataset('MNIST', 'sample'))[1].tensors[0][::10]
     assert len(digits) == 100
@@ -98,7 +98,7 @@ def test_javascript_answers_as_python_does(pad_page, pads):
 
 
 def test_javascript_centres_as_python_does(pad_page, pads):
-    from fastbook_notes.digit_pad import centred_digit
+    from fastbook_notes.apps.digit_pad import centred_digit
     rng = np.random.default_rng(42)
     for height, width in ((50, 60), (9, 31), (224, 224), (1, 1), (20, 3)):
         ink = rng.random((height, width))*(rng.random((height, width)) > 0.7)
@@ -154,7 +154,7 @@ def test_a_digit_is_drawn_by_keyboard(pad_page):
 
 def test_a_real_digit_is_shown(pad_page, pads):
     import torch
-    from fastbook_notes.digit_pad import digit_probabilities
+    from fastbook_notes.apps.digit_pad import digit_probabilities
     for game, example in (('All ten', 0), ('3 or 7', 3)):
         pad_page.get_by_label(game).check()
         pad_page.get_by_role('button', name='Show a real one').click()
@@ -204,7 +204,7 @@ WAIT = 120_000 # Milliseconds, for a model on a machine that is busy
 @pytest.fixture(scope='session')
 def models():
     "What the apps have trained, in the cache folder of whoever runs the tests, once"
-    from fastbook_notes.apps import APPS, prepare_app
+    from fastbook_notes.apps.serving import APPS, prepare_app
     for app in APPS: prepare_app(app, 'sample')
 
 
@@ -212,7 +212,7 @@ def models():
 def served(models):
     "Serves an app, or all of the session's that were asked for, until the end of the session"
     from contextlib import ExitStack
-    from fastbook_notes.apps import find_app, serving
+    from fastbook_notes.apps.serving import find_app, serving
     with ExitStack() as stack:
         found = {}
 
@@ -245,7 +245,7 @@ def as_file(name, data, kind='image/jpeg'): return {'name': name, 'mimeType': ki
 
 
 def pet(name='Birman_1'):
-    from fastbook_notes.datasets import get_dataset
+    from fastbook_notes.data.datasets import get_dataset
     return (get_dataset('PETS', 'sample')/'images'/f'{name}.jpg').read_bytes()
 
 
@@ -402,7 +402,7 @@ def test_pads_in_voila(opened, name):
 
 
 def test_a_taken_port_is_passed_over(served):
-    from fastbook_notes.apps import find_app, serving
+    from fastbook_notes.apps.serving import find_app, serving
     taken = int(served('line').rstrip('/').rpartition(':')[2])
     heard = []
     with serving(find_app('line'), taken, say=heard.append) as (address, _):
@@ -430,7 +430,7 @@ def test_a_second_start_shows_the_app_within_ten_seconds(models, visit, tmp_path
 @pytest.fixture
 def lab(models, tmp_path):
     "JupyterLab in a folder with the digit pad's notebook"
-    from fastbook_notes.apps import find_app, free_port
+    from fastbook_notes.apps.serving import find_app, free_port
     shutil.copy(find_app('digit_pad').path, tmp_path)
     port = free_port(8950)
     settings = {'ServerApp.port': port, 'ServerApp.ip': '127.0.0.1', 'ServerApp.root_dir': tmp_path, 'IdentityProvider.token': '', 'ServerApp.port_retries': 0, 'LabApp.extension_manager': 'readonly',

@@ -26,8 +26,8 @@ from torch import nn
 from fastbook_notes.quiet_imports import import_quietly
 import_quietly('fastai.vision.all')
 from fastai.vision.all import CategoryBlock, DataBlock, Flip, Learner, RandomResizedCrop, RandomSplitter, accuracy, set_seed
-from fastbook_notes.checkpoints import CHECKPOINT, fit_with_checkpoints
-from fastbook_notes.pictures import picture_block
+from fastbook_notes.models.checkpoints import CHECKPOINT, fit_with_checkpoints
+from fastbook_notes.data.pictures import picture_block
 torch.set_num_threads(1)
 EPOCHS = 4
 
@@ -121,7 +121,7 @@ def learner(vision):
 
 
 def fit(learn, folder, epochs=2, **more):
-    from fastbook_notes.checkpoints import fit_with_checkpoints
+    from fastbook_notes.models.checkpoints import fit_with_checkpoints
     return fit_with_checkpoints(learn, epochs, 0.01, folder, **more)
 
 

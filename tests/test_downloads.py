@@ -18,8 +18,8 @@ import pytest
 from PIL import Image
 
 from fastbook_notes import downloads
-from fastbook_notes.datasets import get_dataset
-from fastbook_notes.downloads import BadArchive, fetch, fetch_archive, known_archive, unpack
+from fastbook_notes.data.datasets import get_dataset
+from fastbook_notes.data.downloads import BadArchive, fetch, fetch_archive, known_archive, unpack
 from fastbook_notes.errors import NotesError
 
 posix_only = pytest.mark.skipif(os.name == 'nt', reason='forks and kills as POSIX does')
@@ -386,7 +386,7 @@ def test_a_wrong_archive_is_not_kept(address, tmp_path):
     assert left_in(tmp_path) == []
 
 
-FETCH = 'import sys; from fastbook_notes.downloads import fetch_archive; print(fetch_archive(sys.argv[1], sys.argv[2], "set", checksum=sys.argv[3]))'
+FETCH = 'import sys; from fastbook_notes.data.downloads import fetch_archive; print(fetch_archive(sys.argv[1], sys.argv[2], "set", checksum=sys.argv[3]))'
 
 
 def test_the_second_process_waits_for_the_first(address, tmp_path):
@@ -399,7 +399,7 @@ def test_the_second_process_waits_for_the_first(address, tmp_path):
 KILL = '''
 import hashlib, os, random, shutil, signal, sys, time
 from pathlib import Path
-from fastbook_notes.downloads import fetch_archive
+from fastbook_notes.data.downloads import fetch_archive
 url, here, checksum, kills, expected = sys.argv[1], Path(sys.argv[2]), sys.argv[3], int(sys.argv[4]), sys.argv[5]
 rng, killed, found = random.Random(11), 0, {'nothing': 0, 'the archive': 0, 'all': 0}
 

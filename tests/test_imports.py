@@ -8,7 +8,7 @@ import pytest
 
 from conftest import ROOT
 
-MODULES = sorted(p.stem for p in (ROOT/'fastbook_notes').glob('*.py') if not p.stem.startswith('_'))
+MODULES = sorted('.'.join(p.relative_to(ROOT/'fastbook_notes').with_suffix('').parts) for p in (ROOT/'fastbook_notes').rglob('*.py') if not p.stem.startswith('_'))
 
 
 def python(code, folder, **env):
@@ -40,7 +40,8 @@ def test_mnist_basics_needs_no_fastai(tmp_path):
     assert done.stdout.split() == []
 
 
-LIGHT = ('errors', 'quiet_imports', 'chapters', 'cli', 'drawings', 'datasets', 'mnist_basics', 'pictures', 'downloads', 'dataset_checks', 'apps', 'digit_pad', 'line_pad', 'cleaner', 'quizzes')
+LIGHT = ('errors', 'quiet_imports', 'files', 'chapters', 'cli', 'data.drawings', 'data.datasets', 'mnist_basics', 'data.pictures', 'data.downloads', 'data.dataset_checks', 'apps.serving', 'apps.digit_pad', 'apps.line_pad',
+         'apps.cleaner', 'apps.quiz')
 # What imports fastai is looked at in one process, where fastai was imported before: that alone takes seconds, and changes what it likes.
 GROUPS = {'light': list(LIGHT), 'with fastai': ['fastai.vision.all', *(m for m in MODULES if m not in LIGHT)]}
 

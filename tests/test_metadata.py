@@ -50,9 +50,9 @@ def test_every_import_is_required(settings):
     brought = {'fastcore': 'fastai', 'fastprogress': 'fastai', 'rich': 'typer', 'traitlets': 'nbclient', 'nbformat': 'nbclient',
                'huggingface_hub': 'timm', 'packaging': 'fastai', 'IPython': 'ipywidgets', 'scipy': 'fastai', 'sklearn': 'fastai'}
     # Imported where they are used, after a look at whether they are there, with a line that says what to install.
-    development_only = {('chapters', 'nbdev'), ('several_processes', 'accelerate'), ('train_and_predict', 'pyarrow'), ('model_files', 'onnxruntime')}
+    development_only = {('chapters', 'nbdev'), ('distributed', 'accelerate'), ('train', 'pyarrow'), ('model_folder', 'onnxruntime')}
     missing = set()
-    for module in (ROOT/'fastbook_notes').glob('*.py'):
+    for module in (ROOT/'fastbook_notes').rglob('*.py'):
         for node in ast.walk(ast.parse(module.read_text(encoding='utf-8'))):
             imported = [a.name for a in node.names] if isinstance(node, ast.Import) else [node.module] if isinstance(node, ast.ImportFrom) and not node.level else []
             for top in {name.partition('.')[0] for name in imported} - set(sys.stdlib_module_names) - {'fastbook_notes'}:

@@ -20,9 +20,9 @@ from PIL import Image
 from safetensors.torch import load_file, save
 
 from conftest import ROOT
-from fastbook_notes import model_files
+from fastbook_notes.models import model_folder
 from fastbook_notes.errors import NotesError
-from fastbook_notes.model_files import _FILES, ONNX, BadModel, _convert_here, _sealed, _sha256, _text_of, convert_export, learner_from, load_model, save_model, save_onnx, set_card
+from fastbook_notes.models.model_folder import _FILES, ONNX, BadModel, _convert_here, _sealed, _sha256, _text_of, convert_export, learner_from, load_model, save_model, save_onnx, set_card
 from fastbook_notes.quiet_imports import import_quietly
 from test_pictures import check_survey, run_survey
 
@@ -52,7 +52,7 @@ def pets(tmp_path_factory):
 @pytest.fixture(scope='module')
 def small_learner(vision, pets):
     "A learner with few weights, not trained"
-    from fastbook_notes.backbones import pretrained_learner
+    from fastbook_notes.models.backbones import pretrained_learner
     from fastbook_notes.intro import cat_dataloaders
     vision.set_seed(1)
     return pretrained_learner(cat_dataloaders(pets, size=32, bs=8), SMALL, pretrained=False, lin_ftrs=[16], metrics=vision.error_rate)
@@ -154,7 +154,7 @@ def test_going_on_training(model, small_learner, vision, pets, tmp_path):
 
 
 def test_what_is_no_classifier_of_pictures_is_not_saved(vision, pets, tmp_path):
-    from fastbook_notes.backbones import pretrained_learner
+    from fastbook_notes.models.backbones import pretrained_learner
     files = sorted(pets.iterdir())
 
     def learner(block=vision.CategoryBlock, **kwargs):
@@ -177,7 +177,7 @@ def test_what_is_no_classifier_of_pictures_is_not_saved(vision, pets, tmp_path):
 
 PREDICT = '''
 import sys
-from fastbook_notes.model_files import load_model
+from fastbook_notes.models.model_folder import load_model
 print(load_model(sys.argv[1]).predict(sys.argv[2]).label, *sorted({name.partition('.')[0] for name in sys.modules} & {'fastai', 'fastcore', 'pandas', 'matplotlib', 'IPython', 'pickle5', 'dill'}))
 '''
 
@@ -443,11 +443,11 @@ def unpickling(source):
         if options.get('allow_pickle') or 'pickle_module' in options or options.get('weights_only') is False: yield node.lineno
 
 
-@pytest.mark.parametrize('module', sorted(path for path in (ROOT/'fastbook_notes').glob('*.py') if path.stem != '_modidx'), ids=lambda path: path.stem)
+@pytest.mark.parametrize('module', sorted(path for path in (ROOT/'fastbook_notes').rglob('*.py') if path.stem != '_modidx'), ids=lambda path: path.stem)
 def test_the_package_never_unpickles(module):
     source = module.read_text(encoding='utf-8')
     assert list(unpickling(source)) == []
-    assert module.stem == 'model_files' or '_convert_here' not in source
+    assert module.stem == 'model_folder' or '_convert_here' not in source
 
 
 @pytest.mark.parametrize('source', ['import pickle', 'from pickle import loads', 'import joblib', 'torch.load(f)', 'torch.load(f, weights_only=False)', 'np.load(f, allow_pickle=True)', 'pd.read_pickle(f)', 'load_learner(f)',
@@ -458,7 +458,7 @@ def test_what_would_unpickle_is_found(source):
 
 def test_only_a_process_of_its_own_converts():
     "The function that unpickles is named once, in the code for that process"
-    source = (ROOT/'fastbook_notes'/'model_files.py').read_text(encoding='utf-8')
+    source = (ROOT/'fastbook_notes'/'models'/'model_folder.py').read_text(encoding='utf-8')
     calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call) and getattr(node.func, 'id', '') == '_convert_here']
     assert calls == [] and source.count('_convert_here') == 3
 
@@ -486,7 +486,7 @@ def test_onnx_says_the_same(vision, pets, tmp_path, record_property):
 
 
 def test_what_onnx_needs_is_named(model, monkeypatch):
-    monkeypatch.setattr(model_files, 'find_spec', lambda name: None)
+    monkeypatch.setattr(model_folder, 'find_spec', lambda name: None)
     with pytest.raises(NotesError, match=r'needs onnx; run `pip install "fastbook-notes\[onnx\]"`'): save_onnx(model)
 
 
@@ -495,7 +495,7 @@ def test_what_onnx_needs_is_named(model, monkeypatch):
 KILL = '''
 import os, random, signal, sys, time
 from pathlib import Path
-from fastbook_notes.model_files import _FILES, _read_file, _write_folder, load_model
+from fastbook_notes.models.model_folder import _FILES, _read_file, _write_folder, load_model
 folder, kills, rng = Path(sys.argv[1]), int(sys.argv[2]), random.Random(7)
 made = [{name: (Path(source)/name).read_bytes() for name in _FILES} for source in sys.argv[3:]]
 
@@ -578,5 +578,5 @@ def test_a_place_that_is_taken_is_named(small_learner, tmp_path):
 
 @posix_only
 def test_every_odd_picture_is_predicted_or_refused(model, tmp_path, record_property):
-    code = f'from fastbook_notes.model_files import load_model; import torch; torch.set_num_threads(1); print(json.dumps(survey(load_model({str(model)!r}).predict, pathlib.Path("."), mutated=100)))'
+    code = f'from fastbook_notes.models.model_folder import load_model; import torch; torch.set_num_threads(1); print(json.dumps(survey(load_model({str(model)!r}).predict, pathlib.Path("."), mutated=100)))'
     check_survey(run_survey(code, tmp_path), 'Predictions', record_property)

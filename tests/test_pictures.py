@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps, features
 
-from fastbook_notes.pictures import MAX_BYTES, BadPicture, open_picture
+from fastbook_notes.data.pictures import MAX_BYTES, BadPicture, open_picture
 
 MUTATED, SECONDS, MEGABYTES = 400, 5, 1000
 
@@ -296,7 +296,7 @@ def check_survey(found, what, record_property):
 
 @posix_only
 def test_every_odd_input_is_opened_or_refused(tmp_path, record_property):
-    found = run_survey('from fastbook_notes.pictures import open_picture; print(json.dumps(survey(open_picture, pathlib.Path("."))))', tmp_path)
+    found = run_survey('from fastbook_notes.data.pictures import open_picture; print(json.dumps(survey(open_picture, pathlib.Path("."))))', tmp_path)
     check_survey(found, 'Pictures', record_property)
     for name in good_files(): assert name in found['opened'] and f'{name}, a file' in found['opened']
     assert not (tmp_path/'gone').exists()

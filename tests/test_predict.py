@@ -16,15 +16,15 @@ CLASSES = ['blue', 'green', 'red']
 
 @pytest.fixture(scope='module')
 def predict():
-    from fastbook_notes import train_and_predict
-    return train_and_predict
+    from fastbook_notes import train
+    return train
 
 
 @pytest.fixture(scope='module')
 def models(tmp_path_factory):
     "Models with random weights: for one label and for several"
     from fastai.vision.all import CategoryBlock, DataBlock, ImageBlock, MultiCategoryBlock, Resize, noop, resnet18, vision_learner
-    from fastbook_notes.model_files import save_model
+    from fastbook_notes.models.model_folder import save_model
     folder = tmp_path_factory.mktemp('models')
     (folder/'data').mkdir()
     files = [folder/'data'/f'{i}.png' for i in range(6)]
@@ -84,7 +84,7 @@ def test_several_labels_have_a_probability_each(predict, models, pictures, tmp_p
 def test_a_picture_is_prepared_as_for_validation(predict, tmp_path):
     "The transforms of each chapter's data loaders, and those of what `train` keeps"
     import torch
-    from fastbook_notes.model_files import save_model
+    from fastbook_notes.models.model_folder import save_model
     for folder in ('images', 'train'): (tmp_path/folder).mkdir()
     for i in range(30): noise(i, size=(90, 60)).save(tmp_path/'images'/f'{"Birman" if i%2 else "beagle"}_{i}.png')
     for i in range(10): noise(i, size=(90, 60)).save(tmp_path/'train'/f'{i}.png')
@@ -115,13 +115,13 @@ def test_a_killed_run_goes_on(predict, models, tmp_path):
     for i in range(40): noise(i).save(folder/f'{i:02}.png')
     code = f'''
 import os, signal
-from fastbook_notes import train_and_predict
-whole = train_and_predict.Labeller.prepared
+from fastbook_notes import train
+whole = train.Labeller.prepared
 def prepared(self, file):
     if file.name == '29.png': os.kill(os.getpid(), getattr(signal, 'SIGKILL', signal.SIGTERM))
     return whole(self, file)
-train_and_predict.Labeller.prepared = prepared
-train_and_predict.predict_folder({str(models/"one")!r}, {str(folder)!r}, {str(out)!r}, bs=4, say=str)
+train.Labeller.prepared = prepared
+train.predict_folder({str(models/"one")!r}, {str(folder)!r}, {str(out)!r}, bs=4, say=str)
 '''
     killed = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, timeout=240, cwd=tmp_path)
     assert killed.returncode not in (0, 1), killed.stderr

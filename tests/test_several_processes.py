@@ -12,9 +12,10 @@ SCRIPT = '''
 import json, sys
 from pathlib import Path
 from fastai.vision.all import Callback
-from fastbook_notes import several_processes, train_and_predict
-from fastbook_notes.several_processes import this_process, weights_digest
-from fastbook_notes.train_and_predict import RECIPES, Recipe, train_chapter
+from fastbook_notes import train
+from fastbook_notes.models import distributed
+from fastbook_notes.models.distributed import this_process, weights_digest
+from fastbook_notes.train import RECIPES, Recipe, train_chapter
 
 class Seen(Callback):
     order, epochs, digest = 100, [], None
@@ -96,10 +97,10 @@ def test_the_result_is_that_of_one_process(pair, folder):
 def test_a_killed_training_goes_on(folder, tmp_path):
     "Killed in its second epoch: the first is kept, and the others follow"
     from fastbook_notes.errors import NotesError
-    from fastbook_notes.train_and_predict import train_chapter
+    from fastbook_notes.train import train_chapter
     code = f'''
 import os, signal
-from fastbook_notes.train_and_predict import train_chapter
+from fastbook_notes.train import train_chapter
 def say(line):
     print(line, flush=True)
     if line.startswith('epoch 1'): os.kill(os.getpid(), getattr(signal, 'SIGKILL', signal.SIGTERM))
@@ -119,7 +120,7 @@ train_chapter(1, {str(folder)!r}, epochs=3, out={str(tmp_path/"out")!r}, size=64
 def test_a_launcher_that_starts_one_process_for_two_is_noticed(tmp_path):
     "accelerate does, without a GPU; then the run stops before it loads anything"
     script = tmp_path/'train.py'
-    script.write_text('from fastbook_notes.several_processes import this_process\nprint(this_process())')
+    script.write_text('from fastbook_notes.models.distributed import this_process\nprint(this_process())')
     done = subprocess.run([sys.executable, '-m', 'accelerate.commands.launch', '--cpu', '--num_processes', '2', '--num_machines', '1', '--mixed_precision', 'no',
                            '--dynamo_backend', 'no', script], capture_output=True, text=True, timeout=240, cwd=tmp_path, env={**os.environ, 'CUDA_VISIBLE_DEVICES': ''})
     assert done.returncode != 0

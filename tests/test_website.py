@@ -31,6 +31,9 @@ if not importlib.util.find_spec('smalldocs'): not_here('smalldocs is not install
 sys.path.insert(0, str(WEBSITE))
 
 
+REDIRECTS = json.loads((WEBSITE/'redirects.json').read_text(encoding='utf-8'))
+
+
 # ---- the site, and a browser to look at it
 
 @dataclass
@@ -41,8 +44,9 @@ class Site:
     said:str # What it printed
 
     @property
-    def names(self) -> list[str]: # Of all pages but 404.html, which stands alone
-        return sorted(p.relative_to(self.folder).as_posix() for p in self.folder.rglob('*.html') if p.name != '404.html')
+    def names(self) -> list[str]: # Of all pages but 404.html, which stands alone, and redirects
+        pages = (p.relative_to(self.folder).as_posix() for p in self.folder.rglob('*.html') if p.name != '404.html')
+        return sorted(page for page in pages if page not in REDIRECTS)
 
     def text(self, name): return (self.folder/name).read_text(encoding='utf-8')
 
@@ -124,11 +128,11 @@ def test_every_page_says_how_to_run_it_and_what_it_ran_with(site):
 
 def exports():
     "Module, name, line of its definition"
-    for path in sorted((ROOT/'fastbook_notes').glob('[!_]*.py')):
+    for path in sorted((ROOT/'fastbook_notes').rglob('[!_]*.py')):
         tree = ast.parse(path.read_text(encoding='utf-8'))
         names = next((ast.literal_eval(node.value) for node in tree.body if isinstance(node, ast.Assign) and getattr(node.targets[0], 'id', '') == '__all__'), [])
         defined = {node.name: node.lineno for node in tree.body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))}
-        for name in names: yield path.stem, name, defined.get(name)
+        for name in names: yield '.'.join(path.relative_to(ROOT/'fastbook_notes').with_suffix('').parts), name, defined.get(name)
 
 
 def test_every_export_has_an_entry_with_its_source(site):
@@ -140,12 +144,18 @@ def test_every_export_has_an_entry_with_its_source(site):
         if line is None: continue # A constant
         text = site.text(pages[module])
         assert f'id="{name.lower()}"' in text, f'{module}.{name}'
-        assert re.search(rf'fastbook_notes/blob/main/fastbook_notes/{module}\.py#L{line}\b', text), f'{module}.{name}, line {line}'
+        assert re.search(rf'fastbook_notes/blob/main/fastbook_notes/{module.replace(".", "/")}\.py#L{line}\b', text), f'{module}.{name}, line {line}'
+
+
+@pytest.mark.parametrize('old', REDIRECTS)
+def test_an_address_that_a_page_once_had_leads_to_it(site, old):
+    target = re.search(r'url=([^"]+)"', site.text(old))[1]
+    assert ((site.folder/old).parent/target).resolve() == (site.folder/REDIRECTS[old]).resolve() and REDIRECTS[old] in site.names
 
 
 def test_names_are_links(site):
     links = re.findall(r'<a href="([^"]+)"><code>(\w+)</code></a>', site.text('mnist_basics.html'))
-    assert ('tools/errors.html#noteserror', 'NotesError') in links and any('docs.fast.ai' in address for address, _ in links)
+    assert ('errors.html#noteserror', 'NotesError') in links and any('docs.fast.ai' in address for address, _ in links)
 
 
 class Links:
@@ -393,7 +403,7 @@ def test_search_finds_every_export_and_heading_within_a_tenth_of_a_second(site, 
 
 
 def test_search_by_keyboard(visit):
-    page = visit('tools/datasets.html')
+    page = visit('data/datasets.html')
     page.keyboard.press('/')
     page.keyboard.type('simplelearner')
     page.get_by_role('option').first.wait_for()
@@ -462,7 +472,7 @@ def answer(page, number, right):
 
 @pytest.mark.parametrize('from_a_folder', [False, True], ids=['served', 'from a folder'])
 def test_a_quiz_is_judged_in_the_page_by_keyboard_and_remembered(site, visit, from_a_folder):
-    page = visit((site.folder/'tools'/'quizzes.html').as_uri() if from_a_folder else 'tools/quizzes.html')
+    page = visit((site.folder/'apps'/'quiz.html').as_uri() if from_a_folder else 'apps/quiz.html')
     assert page.evaluate('!window.widgetModels') # Nothing of a widget is loaded before it is near
     page.locator('.live-widget').scroll_into_view_if_needed()
     page.get_by_role('button', name='Start again').click()

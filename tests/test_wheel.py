@@ -27,9 +27,9 @@ EXPORTS = {
                    'breed_of': None, 'pet_dataloaders': None, 'breed_learner': None},
     'multicat': {'labels_of': None, 'multicat_datablock': None, 'multicat_dataloaders': None, 'multicat_learner': None, 'one_hot': None,
                  'decode_one_hot': None, 'binary_cross_entropy': 'inputs, targets', 'accuracy_at': None, 'best_threshold': None},
-    'datasets': {'get_dataset': 'name, size'},
-    'backbones': {'pretrained_learner': None},
-    'drawings': {'draw_pet': None, 'draw_scene': None},
+    'data.datasets': {'get_dataset': 'name, size'},
+    'models.backbones': {'pretrained_learner': None},
+    'data.drawings': {'draw_pet': None, 'draw_scene': None},
     'production': {}, 'ethics': {}, 'chapters': {}, 'errors': {'NotesError': None}, 'cli': {'main': ''},
 }
 

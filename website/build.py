@@ -48,7 +48,7 @@ def process(force:bool=False) -> Path: # The folder of the processed notebooks
     nbdev.serve.FilterDefaults = SiteFilter
     os.chdir(ROOT)
     last = ROOT/'_proc'
-    changed = last.exists() and max(p.stat().st_mtime for p in [HERE/'entries.py', *(ROOT/'fastbook_notes').glob('[!_]*.py')]) > last.stat().st_mtime
+    changed = last.exists() and max(p.stat().st_mtime for p in [HERE/'entries.py', *(ROOT/'fastbook_notes').rglob('[!_]*.py')]) > last.stat().st_mtime
     return Path(nbdev.serve.proc_nbs(n_workers=0, force=force or changed)) # In one process: others would have to import fastai anew
 
 
@@ -166,6 +166,16 @@ def mend_styles(out:Path):
         path.write_text(re.sub(r'@import\s+(url\([^)]*\)|"[^"]*"|\'[^\']*\')\s*;', '', text), encoding='utf-8')
 
 
+def write_redirects(out:Path):
+    "A page at each address that a page once had, which leads to where it is now"
+    for old, new in json.loads((HERE/'redirects.json').read_text(encoding='utf-8')).items():
+        if not (out/new).is_file(): raise BuildError(f'{old} should lead to {new}, which is not there; correct website/redirects.json.')
+        there = '../'*old.count('/') + new
+        (out/old).parent.mkdir(parents=True, exist_ok=True)
+        (out/old).write_text(f'<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<title>Moved</title>\n<link rel="canonical" href="{SITE}{new}">\n<meta http-equiv="refresh" content="0; url={there}">\n'
+                             f'<p>This page is now <a href="{there}">{new}</a>.</p>\n</html>\n', encoding='utf-8')
+
+
 def finish(folder:Path, out:Path, pages:list[Notebook]):
     "Everything between smalldocs and a site that needs nobody else"
     from mend import mend_pages
@@ -178,6 +188,7 @@ def finish(folder:Path, out:Path, pages:list[Notebook]):
     write_search_index(out)
     copy_static(folder, out, pages)
     list_external_links(out)
+    write_redirects(out)
 
 
 def replace(new:Path, old:Path):

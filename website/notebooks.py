@@ -73,7 +73,7 @@ class Notebook:
     @property
     def label(self) -> str:
         if self.number is not None: return f'Chapter {self.number}'
-        return {'tools': 'Tool', 'apps': 'App'}.get(self.path.parts[0], '')
+        return 'App' if self.path.parent == Path('apps/pages') else {'data': 'Data', 'models': 'Models', 'apps': 'Apps'}.get(self.path.parts[0], 'All of it' if self.path.stem != 'index' else '')
 
     @property
     def module(self) -> str|None: # What it exports to
@@ -238,7 +238,7 @@ def raw(text:str) -> str:
 def last_picture(page:Notebook, folder:Path) -> str: # Markdown; '' if there is none
     "What an app looked like, for its page"
     file = NBS/'images'/f'app_{page.path.stem}.png'
-    if page.path.parent.name != 'apps' or not file.is_file(): return ''
+    if page.path.parent != Path('apps/pages') or not file.is_file(): return ''
     return raw(figure(file.read_bytes(), f'The app {page.path.stem.replace("_", " ")}, in a browser', page, folder))
 
 

@@ -21,9 +21,16 @@ def settings() -> dict:
 
 # ---- all exports
 
+def module_file(
+    module:str, # For example `data.datasets`
+) -> Path:
+    "The file of a module of the package"
+    return ROOT/'fastbook_notes'/f'{module.replace(".", "/")}.py'
+
+
 def definitions(module:str) -> list[tuple[str, str]]: # Name and first line of its docstring
     "What a module exports, its public methods after each class"
-    tree = ast.parse((ROOT/'fastbook_notes'/f'{module}.py').read_text(encoding='utf-8'))
+    tree = ast.parse(module_file(module).read_text(encoding='utf-8'))
     exported = next((ast.literal_eval(node.value) for node in tree.body if isinstance(node, ast.Assign) and node.targets[0].id == '__all__'), [])
     defined = {node.name: node for node in tree.body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))}
     rows = []
@@ -42,7 +49,7 @@ def exports_page(pages:list[Notebook]) -> str: # Markdown
     "Every name that the package exports, with a line on each"
     text = ['---', 'title: All exports', 'description: Every name that `pip install fastbook-notes` brings, by the notebook that it comes from', '---']
     for page in pages:
-        if not page.module or not (ROOT/'fastbook_notes'/f'{page.module}.py').exists() or not (rows := definitions(page.module)): continue
+        if not page.module or not module_file(page.module).exists() or not (rows := definitions(page.module)): continue
         text += ['', f'## {page.title}', '', f'`fastbook_notes.{page.module}`, made from [{page.path.as_posix()}]({page.source})', '', '| Name | What it is |', '| :-- | :-- |']
         text += [f'| [`{name}`]({page.source}#{name.lower()}) | {line.replace("|", chr(92) + "|")} |' for name, line in rows]
     return '\n'.join(text) + '\n'
