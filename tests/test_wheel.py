@@ -29,7 +29,7 @@ EXPORTS = {
                  'decode_one_hot': None, 'binary_cross_entropy': 'inputs, targets', 'accuracy_at': None, 'best_threshold': None},
     'data.datasets': {'get_dataset': 'name, size'},
     'models.backbones': {'pretrained_learner': None},
-    'data.drawings': {'draw_pet': None, 'draw_scene': None},
+    'data.drawings.pets': {'draw_pet': None}, 'data.drawings.scenes': {'draw_scene': None},
     'production': {}, 'ethics': {}, 'chapters': {}, 'errors': {'NotesError': None}, 'cli': {'main': ''},
 }
 

@@ -27,6 +27,9 @@ from platformdirs import user_cache_path
 from tqdm.auto import tqdm
 
 from . import drawings
+from .drawings.breeds import BREEDS, CAT_BREEDS
+from .drawings.pets import draw_pet
+from .drawings.scenes import draw_scene
 from .downloads import fetch_archive, known_archive, unpack
 from ..errors import NotesError
 from ..quiet_imports import import_quietly
@@ -110,10 +113,10 @@ def write_pets(
 ):
     "Draw all 37 breeds in the layout of fastai's PETS: `images/Abyssinian_1.jpg`"
     (folder/'images').mkdir()
-    todo = [(breed, i) for breed in drawings.BREEDS
-            for i in range(1, 1 + (PICTURES_PER_CAT_BREED if breed in drawings.CAT_BREEDS else PICTURES_PER_DOG_BREED))]
+    todo = [(breed, i) for breed in BREEDS
+            for i in range(1, 1 + (PICTURES_PER_CAT_BREED if breed in CAT_BREEDS else PICTURES_PER_DOG_BREED))]
     for breed, i in _progress(todo, desc='drawing pets'):
-        drawings.draw_pet(breed, seed=f'{seed}-{i}').save(folder/'images'/f'{breed}_{i}.jpg', quality=90)
+        draw_pet(breed, seed=f'{seed}-{i}').save(folder/'images'/f'{breed}_{i}.jpg', quality=90)
 
 # %% ../../nbs/data/datasets.ipynb #29ba43d3
 SCENES = 600
@@ -128,7 +131,7 @@ def write_scenes(
         rows = csv.writer(file, lineterminator='\n')
         rows.writerow(['fname', 'labels', 'is_valid'])
         for i in _progress(range(1, SCENES + 1), desc='drawing scenes'):
-            picture, labels = drawings.draw_scene(seed=f'{seed}-{i}')
+            picture, labels = draw_scene(seed=f'{seed}-{i}')
             picture.save(folder/'train'/f'{i:06}.jpg', quality=90)
             rows.writerow([f'{i:06}.jpg', ' '.join(labels), i % 5 == 0])
 
@@ -204,7 +207,7 @@ def _sample_place(
 ) -> Path: # Where its sample is, or will be
     "The sample's folder, named by a digest of the code that makes it"
     dataset = DATASETS[name]
-    code = inspect.getsource(drawings) + ''.join(map(inspect.getsource, (dataset.write_sample, _digits, _write_digits)))
+    code = ''.join(sorted(file.read_text(encoding='utf-8') for file in Path(drawings.__path__[0]).glob('*.py'))) + ''.join(map(inspect.getsource, (dataset.write_sample, _digits, _write_digits)))
     numbers = f'{PICTURES_PER_CAT_BREED} {PICTURES_PER_DOG_BREED} {SCENES}'
     return cache_folder()/'sample'/f'{dataset.folder}-{hashlib.sha256((code + numbers).encode()).hexdigest()[:8]}'
 
