@@ -87,7 +87,7 @@ def _walk(
             else: yield place + entry.name
         waiting += reversed(below)
 
-# %% ../../nbs/data/pictures.ipynb #5dbd4850
+# %% ../../nbs/data/pictures.ipynb #761cfa44
 def walk_pictures(
     folder:str|Path, # Any folder
     passed:Counter|None=None, # Is filled with how many files were passed over, by reason
@@ -108,7 +108,7 @@ def describe_passed(
     passed:Counter, # From `walk_pictures` or `picture_files`
 ) -> str: # For example '3 .mp4, 1 hidden', or ''
     "What was passed over, in words"
-    return ', '.join(f'{n} {reason}' for reason, n in passed.most_common())
+    return ', '.join(f'{n} {reason}' for reason, n in sorted(passed.items(), key=lambda entry: (-entry[1], entry[0])))
 
 # %% ../../nbs/data/pictures.ipynb #6b8afde8
 class BadPicture(NotesError):
@@ -249,7 +249,7 @@ def _shrink_factor(
     "By how much a picture is made smaller as it is opened, as `Image.draft` does it"
     return 1 << max(min(width, height)//FULL_SIDE, 1).bit_length() - 1
 
-# %% ../../nbs/data/pictures.ipynb #2093f094
+# %% ../../nbs/data/pictures.ipynb #a952d7ff
 def _image_file(
     data:bytes, # A whole file
     name:str, # For the error
@@ -261,7 +261,8 @@ def _image_file(
         raise BadPicture(name, 'it is AVIF, which the Pillow that is installed was built without', 'install Pillow from PyPI, or save it as JPEG')
     if format != 'HEIC': return Image.open(io.BytesIO(data), formats=[format])
     from pillow_heif import HeifImageFile
-    return HeifImageFile(io.BytesIO(data))
+    try: return HeifImageFile(io.BytesIO(data))
+    except SyntaxError as e: raise UnidentifiedImageError from e
 
 def _check_pixels(
     size:tuple[int, int], # Width and height
