@@ -249,7 +249,7 @@ def _shrink_factor(
     "By how much a picture is made smaller as it is opened, as `Image.draft` does it"
     return 1 << max(min(width, height)//FULL_SIDE, 1).bit_length() - 1
 
-# %% ../../nbs/data/pictures.ipynb #a952d7ff
+# %% ../../nbs/data/pictures.ipynb #d2464cfc
 def _image_file(
     data:bytes, # A whole file
     name:str, # For the error
@@ -258,7 +258,8 @@ def _image_file(
     format = format_of(data)
     if not format: raise UnidentifiedImageError
     if format == 'AVIF' and not features.check('avif'):
-        raise BadPicture(name, 'it is AVIF, which the Pillow that is installed was built without', 'install Pillow from PyPI, or save it as JPEG')
+        reason = 'it is AVIF, which the Pillow that is installed was built without'
+        raise BadPicture(name, reason, 'install Pillow from PyPI, or save it as JPEG')
     if format != 'HEIC': return Image.open(io.BytesIO(data), formats=[format])
     from pillow_heif import HeifImageFile
     try: return HeifImageFile(io.BytesIO(data))
