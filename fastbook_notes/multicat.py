@@ -24,8 +24,8 @@ from torch import Tensor
 from .models.backbones import pretrained_learner
 from .data.dataset_checks import usable_pictures
 from .errors import NotesError
-from .data.pictures import training_picture
-from fastai.vision.all import (AccumMetric, ColReader, DataBlock, DataLoaders, ImageBlock, Learner, MultiCategoryBlock, PILImage, Resize, ResizeMethod,
+from .data.pictures import picture_block, training_picture
+from fastai.vision.all import (AccumMetric, ColReader, DataBlock, DataLoaders, Learner, MultiCategoryBlock, PILImage, Resize, ResizeMethod,
                                delegates, noop)
 
 # %% ../nbs/06_multicat.ipynb #a8f60798
@@ -81,8 +81,9 @@ def multicat_datablock(
     batch_tfms=None, # fastai transforms of a batch
 ) -> DataBlock: # Its source is a table with the columns fname, labels and is_valid
     "How to get from the rows of a table to pictures and one-hot targets"
-    return DataBlock(blocks=(ImageBlock, MultiCategoryBlock(vocab=None if vocab is None else list(vocab))), get_x=ColReader('fname', pref=Path(folder)),
-                     get_y=labels_of, splitter=split_by_is_valid, item_tfms=item_tfms or Resize(160, ResizeMethod.Squish), batch_tfms=batch_tfms)
+    labels = MultiCategoryBlock(vocab=None if vocab is None else list(vocab))
+    return DataBlock(blocks=(picture_block(), labels), get_x=ColReader('fname', pref=Path(folder)), get_y=labels_of,
+                     splitter=split_by_is_valid, item_tfms=item_tfms or Resize(160, ResizeMethod.Squish), batch_tfms=batch_tfms)
 
 def _read_table(
     path:Path, # A folder

@@ -15,7 +15,7 @@ from PIL import Image
 from fastbook_notes.data.dataset_checks import ASIDE, bring_back, check_dataset, quick_reason, set_aside, usable_pictures
 from fastbook_notes.errors import NotesError
 from fastbook_notes.data.pictures import BadPicture, open_picture
-from test_pictures import good_files, odd_inputs
+from odd_pictures import good_files, odd_inputs
 
 posix_only = pytest.mark.skipif(os.name == 'nt', reason='needs links, pipes and kills as POSIX has them')
 

@@ -24,7 +24,7 @@ from fastbook_notes.models import model_folder
 from fastbook_notes.errors import NotesError
 from fastbook_notes.models.model_folder import _FILES, ONNX, BadModel, _convert_here, _sealed, _sha256, _text_of, convert_export, learner_from, load_model, save_model, save_onnx, set_card
 from fastbook_notes.quiet_imports import import_quietly
-from test_pictures import check_survey, run_survey
+from odd_pictures import check_survey, run_survey
 
 posix_only = pytest.mark.skipif(os.name == 'nt', reason='forks and kills as POSIX does')
 SMALL, KILLS = 'mobilenetv3_small_050', 50
