@@ -196,8 +196,8 @@ def _as_table(
     "Findings, with what may be moved first; a file behind a link is never moved, but a row can be taken out of a table"
     certain = {name for name, problem, _ in found if PROBLEMS[problem] and lies_inside(folder, name)}
     rows = [(*row, row[1] == 'label without picture' or PROBLEMS[row[1]] and row[0] in certain) for row in found]
-    table = pd.DataFrame(rows, columns=['file', 'problem', 'detail', 'aside']).astype({'aside': bool})
-    return table.sort_values(['aside', 'problem', 'file'], ascending=[False, True, True], ignore_index=True)
+    rows.sort(key=lambda row: (not row[3], row[1], row[0]))
+    return pd.DataFrame(rows, columns=['file', 'problem', 'detail', 'aside'], dtype=object).astype({'aside': bool})
 
 def check_dataset(
     path:str|Path, # A folder: what `get_dataset` returns, or one of your own

@@ -224,7 +224,7 @@ def _name_problems(
     first, valid = {}, is_valid_of(table)
     for i, name in enumerate(map(str, table['fname'])):
         if bad := _bad_name(name, folder):
-            yield TableProblem(name, f'{_where(table, i)} {bad}.', True)
+            yield TableProblem(name, f'{_where(table, i)} {bad}.', gone=bool(name.strip()))
             continue
         before = first.setdefault(PurePath(name), i)
         if before == i: continue
