@@ -127,7 +127,8 @@ def data_command(context: typer.Context):
     "List the data sets."
     if context.invoked_subcommand: return
     from rich.table import Table
-    from fastbook_notes.data.datasets import cache_folder, list_datasets
+    from fastbook_notes.data.datasets import list_datasets
+    from fastbook_notes.files import cache_folder
     table = Table('name', 'size', 'MB', 'licence')
     table.add_column('folder', overflow='fold')
     for row in list_datasets():

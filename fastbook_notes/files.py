@@ -39,8 +39,10 @@ def write_errors(
     "Turn an error of the disk into a line that names the place"
     try: yield
     except (OSError, SafetensorError) as e:
-        why = getattr(e, 'strerror', None) or e
-        raise NotesError(f"{place} can't be written ({why}); free some room, make its folder writable, or name another place.") from e
+        why, other = getattr(e, 'strerror', None) or e, 'name another place'
+        with suppress(NotesError):
+            if cache_folder() in place.absolute().parents: other = 'set FASTBOOK_NOTES_CACHE to another folder'
+        raise NotesError(f"{place} can't be written ({why}); free some room, make its folder writable, or {other}.") from e
 
 def sync(
     place:Path, # A file or a folder

@@ -20,8 +20,9 @@ import pandas as pd
 import traitlets
 
 from .serving import front_end, with_fallback
-from ..data.datasets import PICTURES, build_aside, cache_errors, cache_folder, default_size, get_dataset
+from ..data.datasets import PICTURES, default_size, get_dataset
 from ..errors import NotesError
+from ..files import atomic_folder, cache_folder
 from ..data.pictures import open_picture
 
 # %% ../../nbs/apps/cleaner.ipynb #d5658ef8
@@ -204,7 +205,7 @@ def kept_losses(
     place = cache_folder()/'apps'/f'losses-{hashlib.sha256(lines.encode()).hexdigest()[:12]}'
     if not place.is_dir():
         table = losses_table(files, labels, names)
-        with cache_errors(), build_aside(place) as aside: table.to_csv(aside/'losses.csv', index=False)
+        with atomic_folder(place) as aside: table.to_csv(aside/'losses.csv', index=False)
     return pd.read_csv(place/'losses.csv', keep_default_na=False)
 
 def cleaner_app(

@@ -23,8 +23,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from .serving import front_end, with_fallback
-from ..data.datasets import build_aside, cache_errors, cache_folder, default_size, get_dataset
+from ..data.datasets import default_size, get_dataset
 from ..errors import NotesError
+from ..files import atomic_folder, cache_folder
 
 # %% ../../nbs/apps/digit_pad.ipynb #465aabb8
 SIDE, INNER = 28, 20
@@ -129,7 +130,7 @@ def digit_models(
         if not file.is_file():
             made = {kind: _train_digits(game, kind, used) for kind in ('LinearModel', 'SimpleNet')}
             tensors = {f'{kind}.{i}': p.detach().contiguous() for kind, (model, _) in made.items() for i, p in enumerate(model.parameters())}
-            with cache_errors(), build_aside(place) as aside:
+            with atomic_folder(place) as aside:
                 save_file(tensors, aside/file.name, {'accuracies': json.dumps({kind: accuracy for kind, (_, accuracy) in made.items()})})
         try:
             with safe_open(file, framework='pt') as stored:

@@ -24,8 +24,9 @@ import traitlets
 from PIL import Image, ImageOps
 
 from .serving import front_end, with_fallback
-from ..data.datasets import build_aside, cache_errors, cache_folder, default_size, describe_dataset, get_dataset
+from ..data.datasets import default_size, describe_dataset, get_dataset
 from ..errors import NotesError
+from ..files import atomic_folder, cache_folder
 from ..data.pictures import BadPicture, open_picture
 
 # %% ../../nbs/apps/picture_app.ipynb #00c6a854
@@ -182,7 +183,7 @@ def kept_head(
     place = cache_folder()/'apps'/f'{name}-{hashlib.sha256(f"{_VERSION} {files}".encode()).hexdigest()[:12]}'
     if not place.is_dir():
         measured = train(learn)
-        with cache_errors(), build_aside(place) as aside:
+        with atomic_folder(place) as aside:
             save_file({key: value.cpu().contiguous() for key, value in learn.model[1].state_dict().items()}, aside/'head.safetensors')
             (aside/'measured.json').write_text(json.dumps(measured))
     try:

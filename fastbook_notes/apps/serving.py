@@ -29,8 +29,8 @@ from pathlib import Path
 
 import fastbook_notes
 from ..chapters import notebooks_folder
-from ..data.datasets import cache_errors, cache_folder
 from ..errors import NotesError
+from ..files import cache_folder, write_errors
 
 # %% ../../nbs/apps/serving.ipynb #b8d14b29
 def front_end(
@@ -168,6 +168,6 @@ def prepare_app(
     if not app.prepare or done.exists(): return
     module, function = app.prepare.split('.')
     getattr(import_module(f'fastbook_notes.apps.{module}'), function)(data)
-    with cache_errors():
+    with write_errors(done):
         done.parent.mkdir(parents=True, exist_ok=True)
         done.touch()

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 
-from ..data.datasets import cache_folder
+from ..files import cache_folder
 from ..errors import NotesError
 from ..quiet_imports import import_quietly
 

@@ -22,7 +22,7 @@ from itertools import takewhile
 from pathlib import Path
 from types import FunctionType
 
-from ..data.datasets import cache_folder
+from ..files import cache_folder
 from ..errors import NotesError
 from ..quiet_imports import import_quietly
 

@@ -436,7 +436,7 @@ def _data_of(
     path = Path(getattr(learn.dls, 'path', '.')).absolute()
     for folder in (path, path.parent):
         name, _, size = describe_dataset(folder).removesuffix(')').partition(' (')
-        if size in ('sample', 'full'): return f'{name} ({size})', getattr(DATASETS[name], f'{size}_licence')
+        if (kind := size.split(' ')[-1]) in ('sample', 'full'): return f'{name} ({size})', getattr(DATASETS[name], f'{kind}_licence')
     return '', ''
 
 def _metrics_of(
