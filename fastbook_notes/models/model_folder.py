@@ -172,8 +172,8 @@ def save_model(
     _write_model(folder, description, state)
     return folder
 
-# %% ../../nbs/models/model_folder.ipynb #3d713ad3
-MAX_HEADER = 3*MAX_TEXT # Bytes
+# %% ../../nbs/models/model_folder.ipynb #344eadee
+MAX_HEADER = 4*MAX_TEXT # Bytes
 _PICKLES = (b'\x80\x02', b'\x80\x03', b'\x80\x04', b'\x80\x05', b'PK')
 
 def _first_bytes(

@@ -21,11 +21,11 @@ from torch import nn
 from ..errors import NotesError
 from .architecture import Part, Side
 
-# %% ../../nbs/models/picture_steps.ipynb #41d57cdb
+# %% ../../nbs/models/picture_steps.ipynb #77fc2391
 _FILTERS = {name.lower(): getattr(Image.Resampling, name) for name in ('NEAREST', 'BOX', 'BILINEAR', 'HAMMING', 'BICUBIC', 'LANCZOS')}
 _PADS = {'zeros': 'constant', 'border': 'edge', 'reflection': 'reflect'}
 Pad = Literal['zeros', 'border', 'reflection']
-Size = Annotated[list[Side], Field(min_length=2, max_length=2)]
+Size = Annotated[list[Side], Field(fail_fast=True, min_length=2, max_length=2)]
 
 def _cut(
     picture:Image.Image, # Any size
@@ -93,7 +93,7 @@ class ResampleStep(Part):
             x = nn.functional.interpolate(x, scale_factor=1/shrink, mode='area', recompute_scale_factor=True)
         return nn.functional.grid_sample(x, grid, mode=self.mode, padding_mode=self.pad, align_corners=self.align_corners)
 
-# %% ../../nbs/models/picture_steps.ipynb #f7a8451e
+# %% ../../nbs/models/picture_steps.ipynb #efedc48b
 MAX_STEP_PIXELS = 4096*4096 # That all steps may make of one picture, together
 Number = Annotated[float, Field(ge=-1e30, le=1e30)]
 Deviation = Annotated[float, Field(ge=1e-9, le=1e30)]
@@ -102,9 +102,9 @@ Step = Annotated[ResizeStep | CropStep | ResampleStep, Field(discriminator='step
 class PictureSteps(Part):
     "How a picture becomes what the model sees"
     size: Size # Height and width after all steps, pixels
-    steps: Annotated[list[Step], Field(min_length=1, max_length=20)]
-    mean: Annotated[list[Number], Field(min_length=1, max_length=3)] # Of each channel, for values from 0 to 1
-    std: Annotated[list[Deviation], Field(min_length=1, max_length=3)] # Likewise
+    steps: Annotated[list[Step], Field(fail_fast=True, min_length=1, max_length=20)]
+    mean: Annotated[list[Number], Field(fail_fast=True, min_length=1, max_length=3)] # Of each channel, for values from 0 to 1
+    std: Annotated[list[Deviation], Field(fail_fast=True, min_length=1, max_length=3)] # Likewise
 
     @model_validator(mode='after')
     def _fits(self):
