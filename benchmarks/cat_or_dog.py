@@ -6,11 +6,12 @@ from measure import options, own_cache, ratio_row, record, silent, take_turns
 
 def main():
     given = options()
-    from fastbook_notes.models.features import fit_frozen
     import torch
     from fastai.vision.all import set_seed
+
     from fastbook_notes.data.datasets import describe_dataset, get_dataset
     from fastbook_notes.intro import cat_dataloaders, cat_learner
+    from fastbook_notes.models.features import fit_frozen
     path = get_dataset('PETS', given.data)
     size, limit, epochs = (64, 60, 2) if given.quick else (224, 600, 3)
     errors = {}

@@ -11,12 +11,13 @@ PAYS = 1.05
 
 def main():
     given = options()
-    from fastbook_notes.models.features import _merge_norms, quick_form, split_at_head
     import numpy as np
     import torch
-    from fastai.vision.all import PILImage, Resize, ImageDataLoaders, image2tensor
+    from fastai.vision.all import ImageDataLoaders, PILImage, Resize, image2tensor
     from PIL import Image
+
     from fastbook_notes.models.backbones import imagenet_lite0
+    from fastbook_notes.models.features import _merge_norms, quick_form
     size, n = (64, 8) if given.quick else (224, 64)
     rounds = given.rounds or (1 if given.quick else 7)
     torch.manual_seed(0)

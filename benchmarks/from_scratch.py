@@ -9,7 +9,8 @@ def main():
     from fastbook_notes.quiet_imports import import_quietly
     for name in ('fastai.basics', 'fastai.callback.progress'): import_quietly(name)
     import torch
-    from fastai.basics import DataLoader, DataLoaders, Learner, SGD
+    from fastai.basics import SGD, DataLoader, DataLoaders, Learner
+
     from fastbook_notes.data.datasets import get_dataset
     from fastbook_notes.mnist_basics import LinearModel, SimpleLearner, batch_accuracy, digit_dataloaders, mnist_datasets, mnist_loss
     torch.manual_seed(0)

@@ -81,6 +81,7 @@ def own_cache():
     "A cache for features that starts empty, while the data sets stay where they are"
     import tempfile
     from unittest.mock import patch
+
     from fastbook_notes import training
     with tempfile.TemporaryDirectory() as folder, patch.object(training, 'cache_folder', lambda: Path(folder)): yield Path(folder)
 

@@ -16,9 +16,10 @@ def fill(folder, pictures, n):
 def prepared(given, scratch, size):
     "Pictures of cats and dogs on the same disk, a learner for them, and its model's folder"
     import shutil
-    from fastbook_notes.models.model_folder import save_model
+
     from fastbook_notes.data.datasets import get_dataset
     from fastbook_notes.intro import cat_dataloaders, cat_learner
+    from fastbook_notes.models.model_folder import save_model
     pictures = scratch/'pictures'
     pictures.mkdir()
     for file in sorted((get_dataset('PETS', given.data)/'images').glob('*.jpg'))[:600]: shutil.copy(file, pictures)

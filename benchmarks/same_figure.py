@@ -6,10 +6,11 @@ from measure import options, own_cache, ratio_row, record, silent
 
 def main():
     given = options()
-    from fastbook_notes.models.features import fit_frozen
     from fastai.vision.all import Callback, set_seed
+
     from fastbook_notes.data.datasets import describe_dataset, get_dataset
     from fastbook_notes.errors import NotesError
+    from fastbook_notes.models.features import fit_frozen
     from fastbook_notes.multicat import multicat_dataloaders, multicat_learner
     from fastbook_notes.pet_breeds import breed_learner, pet_dataloaders
     size = 64 if given.quick else 128

@@ -44,6 +44,7 @@ def fetch_front_end():
 def process(force:bool=False) -> Path: # The folder of the processed notebooks
     "Let nbdev add entries and links; notebooks that have not changed since the last time are left alone"
     import nbdev.serve
+
     from entries import SiteFilter
     nbdev.serve.FilterDefaults = SiteFilter
     os.chdir(ROOT)
@@ -216,6 +217,7 @@ def preview(port:int):
     import functools
     import threading
     from http.server import ThreadingHTTPServer
+
     from smalldocs.serve import Handler, snapshot
     server = ThreadingHTTPServer(('127.0.0.1', port), functools.partial(Handler, directory=str(OUT)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
