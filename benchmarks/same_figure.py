@@ -38,8 +38,10 @@ def main():
 
     pets, scenes = map(there, ('PETS', 'PASCAL_2007'))
     limit, tune, ours = (120, 1, 2) if given.quick else (None, 5, 15)
-    cases = {f'breeds, {describe_dataset(pets)}, error rate': (lambda: breed_learner(pet_dataloaders(pets, size=size, limit=limit)), 1)} if pets else {}
-    if scenes: cases[f'scenes, {describe_dataset(scenes)}, mean average precision'] = (lambda: multicat_learner(multicat_dataloaders(scenes, size=size)), -1)
+    def breeds(): return breed_learner(pet_dataloaders(pets, size=size, limit=limit))
+    def labels(): return multicat_learner(multicat_dataloaders(scenes, size=size))
+    cases = {f'breeds, {describe_dataset(pets)}, error rate': (breeds, 1)} if pets else {}
+    if scenes: cases[f'scenes, {describe_dataset(scenes)}, mean average precision'] = (labels, -1)
     rows = []
     for name, (make, sign) in cases.items():
         curve(make, lambda learn: fit_frozen(learn, 1), sign)
