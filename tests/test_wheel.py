@@ -4,7 +4,6 @@ import os
 import shutil
 import subprocess
 import sys
-import sysconfig
 import tarfile
 import venv
 import zipfile
@@ -70,10 +69,12 @@ def elsewhere(built, tmp_path_factory):
     folder = tmp_path_factory.mktemp('elsewhere')
     venv.create(folder/'env', with_pip=False)
     python = folder/'env'/('Scripts/python.exe' if os.name == 'nt' else 'bin/python')
-    place = subprocess.run([python, '-c', 'import sysconfig; print(sysconfig.get_path("purelib"))'], capture_output=True, text=True, check=True)
+    words = [python, '-c', 'import sysconfig; print(sysconfig.get_path("purelib"))']
+    place = subprocess.run(words, capture_output=True, text=True, check=True)
     words = [sys.executable, '-m', 'pip', '--quiet', '--python', str(python), 'install', '--no-deps', str(built[0])]
     subprocess.run(words, check=True, capture_output=True)
-    with open(os.path.join(place.stdout.strip(), 'lent.pth'), 'w') as lent: lent.write(sysconfig.get_path('purelib') + '\n')
+    lent = [path for path in sys.path if path.endswith('site-packages')]
+    Path(place.stdout.strip(), 'lent.pth').write_text('\n'.join(lent))
     return python
 
 
