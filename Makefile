@@ -7,7 +7,8 @@ SITE := .venv/.website
 # `make run TORCH=cpu`, in a new clone, installs PyTorch without CUDA.
 TORCH ?=
 # What installs: uv where it is, unless pip has been told where to install from, which uv wouldn't know; `make UV=` never asks uv.
-UV ?= $(shell $(PYTHON) -m pip config list 2>/dev/null | grep -qE 'index|find-links|constraint|cert|proxy|trusted' || command -v uv)
+UV ?= $(eval UV := $(shell $(PYTHON) -m pip config list 2>/dev/null | grep -qE $(PLACES) || command -v uv))$(UV)
+PLACES = 'index|find-links|constraint|cert|proxy|trusted'
 INSTALL = $(if $(UV),$(UV) pip install --quiet --python $(BIN)/python,$(BIN)/pip install --quiet --disable-pip-version-check)
 # Of all that is needed, PyTorch's own index has only these two in a build for the CPU, so they come from there first, and alone.
 FROM_PYTORCH = $(shell sed -nE "s/^ *(torch(vision)?>=[0-9.]+)$$/'\1'/p" settings.ini)

@@ -199,6 +199,7 @@ def killed_at(n, work):
 
 
 @posix_only
+@pytest.mark.slow
 def test_killed_moves_lose_nothing(tmp_path, record_property):
     root, rng, kills = make_scenes(spoil(tmp_path/'pets')/'..'/'scenes', [[f'{i}.png', 'cat dog', i > 3, ''] for i in range(6)] + [['gone.png', 'cat', False, '']]), random.Random(3), 0
     for i in range(5): (root/'train'/f'bad{i}.png').write_bytes(b'bad %d' % i)

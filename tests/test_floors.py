@@ -5,8 +5,8 @@ import pytest
 
 from conftest import ROOT, imported
 
-PACKAGE = ROOT/'fastbook_notes'
-MODULES = {'.'.join(p.relative_to(ROOT).with_suffix('').parts): p for p in sorted(PACKAGE.rglob('*.py')) if not p.stem.startswith('_')}
+FILES = [path for path in sorted((ROOT/'fastbook_notes').rglob('*.py')) if not path.stem.startswith('_')]
+MODULES = {'.'.join(path.relative_to(ROOT).with_suffix('').parts): path.read_text(encoding='utf-8') for path in FILES}
 NOTES = ('intro', 'production', 'ethics', 'mnist_basics', 'pet_breeds', 'multicat')
 FLOORS = (('errors', 'quiet_imports', 'files'), ('data',), ('models',), NOTES, ('train', 'chapters'), ('apps',), ('cli',))
 GROUND, DATA = 0, 1
@@ -33,16 +33,16 @@ def upwards(module: str, source: str) -> set[str]:
 
 @pytest.mark.parametrize('module', MODULES)
 def test_imports_run_down(module):
-    assert upwards(module, MODULES[module].read_text(encoding='utf-8')) == set()
+    assert upwards(module, MODULES[module]) == set()
 
 
 def test_no_two_modules_need_each_other():
-    tuple(TopologicalSorter({module: taken(module, path.read_text(encoding='utf-8')) for module, path in MODULES.items()}).static_order())
+    tuple(TopologicalSorter({module: taken(module, source) for module, source in MODULES.items()}).static_order())
 
 
 @pytest.mark.parametrize('module', MODULES)
 def test_a_module_is_at_most_400_lines(module):
-    length = len(MODULES[module].read_text(encoding='utf-8').splitlines())
+    length = len(MODULES[module].splitlines())
     assert (length <= 400) != (module in TOO_LONG), f'{length} lines'
 
 

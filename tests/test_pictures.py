@@ -295,6 +295,7 @@ def check_survey(found, what, record_property):
 
 
 @posix_only
+@pytest.mark.slow
 def test_every_odd_input_is_opened_or_refused(tmp_path, record_property):
     found = run_survey('from fastbook_notes.data.pictures import open_picture; print(json.dumps(survey(open_picture, pathlib.Path("."))))', tmp_path)
     check_survey(found, 'Pictures', record_property)
