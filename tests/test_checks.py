@@ -223,6 +223,7 @@ def make_bad_scenes(root):
 
 
 @posix_only
+@pytest.mark.slow
 def test_killed_moves_lose_nothing(tmp_path, record_property):
     "Killed at any of their operations on files"
     root, rng, kills = make_bad_scenes(tmp_path/'scenes'), random.Random(3), 0

@@ -26,6 +26,7 @@ posix_only = pytest.mark.skipif(os.name == 'nt', reason='measures memory as POSI
 
 
 @posix_only
+@pytest.mark.slow
 def test_every_odd_input_is_opened_or_refused(tmp_path, record_property):
     code = 'from fastbook_notes.data.pictures import open_picture; print(json.dumps(survey(open_picture, pathlib.Path("."))))'
     found = run_survey(code, tmp_path)
