@@ -39,7 +39,8 @@ def make_pets(root, n=4):
 
 def contents(root):
     "Everything in a folder, with what it holds"
-    return {p.relative_to(root).as_posix(): os.readlink(p) if p.is_symlink() else p.read_bytes() for p in sorted(root.rglob('*')) if p.is_symlink() or p.is_file()}
+    files = [p for p in sorted(root.rglob('*')) if p.is_symlink() or p.is_file()]
+    return {p.relative_to(root).as_posix(): os.readlink(p) if p.is_symlink() else p.read_bytes() for p in files}
 
 
 def problems(root):
@@ -53,7 +54,8 @@ def test_a_sound_set_has_no_problems(tmp_path):
 @pytest.mark.parametrize('change', ['again as PNG', 'jpeg of quality 30', 'half as large', 'brighter', 'grey to RGB and back'])
 def test_pictures_that_were_saved_again_are_found(tmp_path, change):
     root, original = make_pets(tmp_path/'pets'), picture(0)
-    changed = {'half as large': original.resize((32, 24)), 'brighter': Image.fromarray((np.asarray(original)*0.8 + 40).astype('uint8'))}.get(change, original)
+    brighter = Image.fromarray((np.asarray(original)*0.8 + 40).astype('uint8'))
+    changed = {'half as large': original.resize((32, 24)), 'brighter': brighter}.get(change, original)
     if change == 'jpeg of quality 30': changed.save(root/'valid'/'cat'/'new.jpg', quality=30)
     else: changed.save(root/'valid'/'cat'/'new.png', compress_level=1)
     assert problems(root) == {('train/cat/0.png', 'likely leak')}
@@ -82,10 +84,12 @@ def make_scenes(root, rows):
 
 
 def test_a_table_and_its_pictures(tmp_path):
-    rows = [[f'{i}.png', 'cat dog', i > 3, 'a, "b"'] for i in range(5)] + [['gone.png', 'cat', False, ''], ['../../x.png', 'cat', False, ''], ['0.png', 'cat dog', False, 'again']]
+    rows = [[f'{i}.png', 'cat dog', i > 3, 'a, "b"'] for i in range(5)]
+    rows += [['gone.png', 'cat', False, ''], ['../../x.png', 'cat', False, ''], ['0.png', 'cat dog', False, 'again']]
     root = make_scenes(tmp_path/'scenes', rows)
     (tmp_path/'x.png').write_bytes(b'mine')
-    assert problems(root) == {('train/5.png', 'picture without label'), ('train/gone.png', 'label without picture'), ('train/../../x.png', 'label without picture'), ('train/0.png', 'table')}
+    assert problems(root) == {('train/5.png', 'picture without label'), ('train/gone.png', 'label without picture'),
+                              ('train/../../x.png', 'label without picture'), ('train/0.png', 'table')}
     before = contents(root)
     findings = check_dataset(root)
     findings.loc[findings.file == 'train/../../x.png', 'aside'] = False
@@ -111,7 +115,8 @@ def test_missing_columns_are_named(tmp_path, text, said):
 
 
 def test_a_row_without_a_name_moves_no_folder(tmp_path):
-    root = make_scenes(tmp_path/'scenes', [[f'{i}.png', 'cat dog', i > 3, ''] for i in range(6)] + [['', 'cat', False, ''], ['.', 'cat', False, '']])
+    rows = [[f'{i}.png', 'cat dog', i > 3, ''] for i in range(6)]
+    root = make_scenes(tmp_path/'scenes', [*rows, ['', 'cat', False, ''], ['.', 'cat', False, '']])
     assert quarantine(root, check_dataset(root)) == 0 and len(list((root/'train').iterdir())) == 6
 
 
@@ -122,7 +127,8 @@ def test_classes_of_one_picture(tmp_path):
     assert problems(root) == {('train/pug/1.png', 'class of one picture')}
 
 
-@pytest.mark.parametrize('make, said', [(lambda p: None, 'There is no folder'), (lambda p: p.mkdir(), 'There are no pictures'), (lambda p: p.write_text('x'), 'There is no folder')])
+@pytest.mark.parametrize('make, said', [(lambda p: None, 'There is no folder'), (lambda p: p.mkdir(), 'There are no pictures'),
+                                        (lambda p: p.write_text('x'), 'There is no folder')])
 def test_what_is_no_data_set_is_refused(tmp_path, make, said):
     make(tmp_path/'x')
     with pytest.raises(NotesError, match=said): check_dataset(tmp_path/'x')
@@ -170,8 +176,11 @@ def test_odd_places_do_no_harm(tmp_path):
     assert not list((tmp_path/'elsewhere').iterdir())
 
 
-@pytest.mark.parametrize('line', ['{"from": "../out.png", "to": "_set_aside/x"}', '{"from": "x", "to": "train/cat/0.png"}', '{"from": "/tmp/x", "to": "_set_aside/x"}', '{"from": "x", "to": "_set_aside/../train/cat/0.png"}',
-                                  '{"from": 1, "to": "_set_aside/x"}', '[]', '7', '{}', '{"from": "_set_aside/y", "to": "_set_aside/x"}', '{"from": "", "to": "_set_aside/x"}', '{"from": "a\\u0000", "to": "_set_aside/x"}', '{"from": "out/x", "to": "_set_aside/x"}'])
+@pytest.mark.parametrize('line', [
+    '{"from": "../out.png", "to": "_set_aside/x"}', '{"from": "x", "to": "train/cat/0.png"}', '{"from": "/tmp/x", "to": "_set_aside/x"}',
+    '{"from": "x", "to": "_set_aside/../train/cat/0.png"}', '{"from": 1, "to": "_set_aside/x"}', '[]', '7', '{}',
+    '{"from": "_set_aside/y", "to": "_set_aside/x"}', '{"from": "", "to": "_set_aside/x"}', '{"from": "a\\u0000", "to": "_set_aside/x"}',
+    '{"from": "out/x", "to": "_set_aside/x"}', '{"from": "x", "to": "_set_aside"}', '{"from": "x", "to": "_set_aside/./log.jsonl"}'])
 def test_a_strangers_log_moves_nothing_out(tmp_path, line):
     root = make_pets(tmp_path/'pets')
     (root/QUARANTINE_FOLDER).mkdir()
@@ -227,14 +236,14 @@ def make_bad_scenes(root):
 def test_killed_moves_lose_nothing(tmp_path, record_property):
     "Killed at any of their operations on files"
     root, rng, kills = make_bad_scenes(tmp_path/'scenes'), random.Random(3), 0
-    before, findings = contents(root), check_dataset(root)
+    before, findings, log = contents(root), check_dataset(root), root/QUARANTINE_FOLDER/LOG_FILE
     while kills < KILLS:
         kills += killed_at(rng.randrange(1, 40), lambda: quarantine(root, findings))
-        if (root/QUARANTINE_FOLDER/LOG_FILE).exists(): kills += killed_at(rng.randrange(1, 40), lambda: restore(root))
+        if log.exists(): kills += killed_at(rng.randrange(1, 40), lambda: restore(root))
         assert set(before.values()) <= set(contents(root).values())
-        if rng.random() < 0.3 and (root/QUARANTINE_FOLDER/LOG_FILE).exists(): assert restore(root) == [] and outside(root) == before
+        if rng.random() < 0.3 and log.exists(): assert restore(root) == [] and outside(root) == before
     record_property('figure', f'Data sets: {kills} kills while files were set aside or brought back; none was lost')
-    if (root/QUARANTINE_FOLDER/LOG_FILE).exists(): restore(root)
+    if log.exists(): restore(root)
     assert outside(root) == before
 
 
@@ -265,7 +274,8 @@ def test_a_full_disk_loses_and_forgets_nothing(tmp_path, most):
     assert all('is damaged; no file is left there' in line for line in said)
 
 
-OLD_LOG = [{'from': f'train/cat/{i}.png', 'to': f'{QUARANTINE_FOLDER}/train/cat/{i}.png', 'why': 'no picture: it is empty'} for i in range(4)]
+OLD_LOG = [{'from': f'train/cat/{i}.png', 'to': f'{QUARANTINE_FOLDER}/train/cat/{i}.png', 'why': 'no picture: it is empty'}
+           for i in range(4)]
 OLD_LINES = [json.dumps(entry) for entry in OLD_LOG]
 
 # Logs as the version before left them, with the files that `restore` has to name
@@ -311,11 +321,13 @@ def test_names_that_are_no_utf8(tmp_path, command):
     with pytest.raises(NotesError) as error: usable_pictures([os.fsdecode(odd)])
     assert str(error.value).isprintable()
     done = command('data', 'check', root, PYTHONUTF8='0', LC_ALL='C.UTF-8', COLUMNS='200')
-    assert done.returncode == 1 and 'caf\\xe9_1.png' in done.stdout and '[red]two\\nlines.png' in done.stdout and not done.stderr
+    assert done.returncode == 1 and 'caf\\xe9_1.png' in done.stdout
+    assert '[red]two\\nlines.png' in done.stdout and not done.stderr
     done = command('data', 'check', root, '--apply')
     assert done.returncode == 0 and '3 files were moved' in done.stdout and not os.path.exists(odd)
     done = command('data', 'check', root, '--undo')
-    assert done.returncode == 0 and 'Everything is back where it was' in done.stdout and os.path.exists(odd) and not (root/QUARANTINE_FOLDER).exists()
+    assert done.returncode == 0 and 'Everything is back where it was' in done.stdout
+    assert os.path.exists(odd) and not (root/QUARANTINE_FOLDER).exists()
 
 
 @posix_only
@@ -332,7 +344,8 @@ def test_what_lies_behind_a_link_is_looked_at_and_stays(tmp_path):
 
 def test_litter_is_not_looked_at(tmp_path):
     root = make_pets(tmp_path/'pets')
-    for name in ('train/cat/._0.png', 'train/cat/.ipynb_checkpoints/0.png', '__MACOSX/train/cat/0.png', '_set_aside/train/cat/0.png', '.git/0.png'):
+    for name in ('train/cat/._0.png', 'train/cat/.ipynb_checkpoints/0.png', '__MACOSX/train/cat/0.png', '_set_aside/train/cat/0.png',
+                 '.git/0.png'):
         (root/name).parent.mkdir(parents=True, exist_ok=True)
         (root/name).write_bytes(b'bad')
     assert check_dataset(root).empty
@@ -359,7 +372,8 @@ def test_files_that_are_cut_are_left_out_cheaply(tmp_path):
         try: open_picture(file)
         except BadPicture: assert file not in usable
         else: assert file in usable
-    assert len(said) == 1 and 'Left out' in said[0] and '`fastbook-notes data check`' in said[0] and usable_pictures(usable, said.append) == usable and len(said) == 1
+    assert len(said) == 1 and 'Left out' in said[0] and '`fastbook-notes data check`' in said[0]
+    assert usable_pictures(usable, said.append) == usable and len(said) == 1
 
 
 @pytest.mark.parametrize('ending', ['jpg', 'png', 'webp', 'gif', 'tif'])

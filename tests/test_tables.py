@@ -30,6 +30,8 @@ def by_hand(text):
     return text.replace('\n', '\r\n').encode('cp1252')
 
 
+TWO = [['1.png', 'cat', '1'], ['2.png', 'dog', '0']]
+
 # Bytes as programs write them, with the (fname, labels, is_valid) that they mean, as they stand there
 WRITTEN = {
     'csv': (as_csv().encode(), ROWS),
@@ -43,16 +45,20 @@ WRITTEN = {
     'UTF-16, the other way round': (as_csv(delimiter='\t').encode('utf-16-be').join((b'\xfe\xff', b'')), ROWS),
     'LibreOffice': (as_csv(quoting=csv.QUOTE_NONNUMERIC).encode(), ROWS),
     'LibreOffice, vertical bars': (as_csv(delimiter='|').encode(), ROWS),
-    'Excel in Germany': (by_hand('fname;labels;is_valid\nzwei drei.png;Köter;WAHR\n1.png;"cat";FALSCH\n'), [['zwei drei.png', 'Köter', 'WAHR'], ['1.png', 'cat', 'FALSCH']]),
-    'Excel in Germany, empty columns and rows': (by_hand('fname;labels;is_valid;;\n1.png;cat;1;;\n;;;;\n2.png;dog;0;;\n;;;;\n'), [['1.png', 'cat', '1'], ['2.png', 'dog', '0']]),
+    'Excel in Germany': (by_hand('fname;labels;is_valid\nzwei drei.png;Köter;WAHR\n1.png;"cat";FALSCH\n'),
+                         [['zwei drei.png', 'Köter', 'WAHR'], ['1.png', 'cat', 'FALSCH']]),
+    'Excel in Germany, empty columns and rows': (by_hand('fname;labels;is_valid;;\n1.png;cat;1;;\n;;;;\n2.png;dog;0;;\n;;;;\n'), TWO),
     'Excel, told the separator': (by_hand('sep=;\nfname;labels;is_valid\n1.png;cat;1\n'), [['1.png', 'cat', '1']]),
-    'Excel on an old Mac': (b'fname,labels,is_valid\r1.png,cat,1\r2.png,dog,0\r', [['1.png', 'cat', '1'], ['2.png', 'dog', '0']]),
+    'Excel on an old Mac': (b'fname,labels,is_valid\r1.png,cat,1\r2.png,dog,0\r', TWO),
     'blanks after commas': (b'fname, labels, is_valid\n1.png, cat dog, True\n', [['1.png', ' cat dog', ' True']]),
     'no end of the last line': (b'fname,labels,is_valid\n1.png,cat,1', [['1.png', 'cat', '1']]),
-    'short rows and blank lines': (b'\nfname,labels,is_valid,note\n\n1.png,cat,1\n  \n2.png,dog,0,x\n', [['1.png', 'cat', '1'], ['2.png', 'dog', '0']]),
+    'short rows and blank lines': (b'\nfname,labels,is_valid,note\n\n1.png,cat,1\n  \n2.png,dog,0,x\n', TWO),
     'columns in another order': (b'is_valid,note,labels,fname\n1,x,cat,1.png\n', [['1.png', 'cat', '1']]),
-    'numbers': (b'fname,labels,is_valid\n1.png,007,True\n2.png,,False\n3.png,1e5,False\n4.png,12,False\n', [['1.png', '007', 'True'], ['2.png', '', 'False'], ['3.png', '1e5', 'False'], ['4.png', '12', 'False']]),
-    'words that mean nothing to pandas': (b'fname,labels,is_valid\n1.png,None,True\n2.png,NA,False\n3.png,null nan,False\n4.png,N/A,False\n', [['1.png', 'None', 'True'], ['2.png', 'NA', 'False'], ['3.png', 'null nan', 'False'], ['4.png', 'N/A', 'False']]),
+    'numbers': (b'fname,labels,is_valid\n1.png,007,True\n2.png,,False\n3.png,1e5,False\n4.png,12,False\n',
+                [['1.png', '007', 'True'], ['2.png', '', 'False'], ['3.png', '1e5', 'False'], ['4.png', '12', 'False']]),
+    'words that mean nothing to pandas': (
+        b'fname,labels,is_valid\n1.png,None,True\n2.png,NA,False\n3.png,null nan,False\n4.png,N/A,False\n',
+        [['1.png', 'None', 'True'], ['2.png', 'NA', 'False'], ['3.png', 'null nan', 'False'], ['4.png', 'N/A', 'False']]),
     'labels with commas': (b'fname,labels,is_valid\n1.png,"cat, dog",1\n2.png,bus,0\n', [['1.png', 'cat dog', '1'], ['2.png', 'bus', '0']]),
     'labels with semicolons': (b'fname,labels,is_valid\n1.png,cat;dog;,1\n2.png,,0\n', [['1.png', 'cat dog', '1'], ['2.png', '', '0']]),
     'labels with vertical bars': (b'fname,labels,is_valid\n1.png,cat|dog,1\n', [['1.png', 'cat dog', '1']]),
@@ -94,7 +100,8 @@ def test_random_tables_are_read_as_they_were_written(tmp_path):
         rows = [[text(name, 6) + 'x', f'{text(word, 3)} {text(word, 2)}', str(rng.integers(2)), text(note, 4)] for _ in range(4)]
         options = dict(delimiter=str(rng.choice(list(',;\t|'))), lineterminator=str(rng.choice(['\n', '\r\n'])),
                        quoting=int(rng.choice([csv.QUOTE_MINIMAL, csv.QUOTE_ALL])))
-        (tmp_path/'train.csv').write_bytes(as_csv(rows, [*HEADER, 'note'], **options).encode(str(rng.choice(['utf-8', 'utf-8-sig', 'utf-16']))))
+        data = as_csv(rows, [*HEADER, 'note'], **options).encode(str(rng.choice(['utf-8', 'utf-8-sig', 'utf-16'])))
+        (tmp_path/'train.csv').write_bytes(data)
         assert read_table(tmp_path).values.tolist() == rows
 
 
@@ -104,17 +111,22 @@ REFUSED = {
     'nothing': (b'', 'no column fname and no column labels and no column is_valid; its header is empty'),
     'NUL': (b'\0\0', 'no column fname'),
     'no header': (b'1.png,cat,True\n', 'its header is 1.png, cat, True'),
-    'a column missing': (b'fname,labels\n1.png,cat\n', 'no column is_valid; its header is fname, labels. It needs fname, labels, is_valid, separated by commas'),
+    'a column missing': (b'fname,labels\n1.png,cat\n',
+                         'no column is_valid; its header is fname, labels. It needs fname, labels, is_valid, separated by commas'),
     'a column missing, semicolons': (b'fname;labels\n1.png;cat\n', 'no column is_valid; its header is fname, labels.'),
-    'an unknown separator': (b'fname:labels:is_valid\n1.png:cat:True\n', 'its header is fname:labels:is_valid. It needs fname, labels, is_valid, separated by commas'),
+    'an unknown separator': (b'fname:labels:is_valid\n1.png:cat:True\n',
+                             'its header is fname:labels:is_valid. It needs fname, labels, is_valid, separated by commas'),
     'a column twice': (b'fname,labels,is_valid,labels\n1.png,cat,True,dog\n', 'two columns named labels'),
     'labels that need quotes': (b'fname,labels,is_valid\n1.png,cat,True\n2.png,cat,dog,True\n', 'Row 3 of '),
     'labels of two kinds': (b'fname,labels,is_valid\n1.png,"cat,dog",1\n2.png,bus,1\n3.png,bus car,0\n', "Row 4 of "),
-    'labels of two words': (b'fname,labels,is_valid\n1.png,"polar bear, dog",1\n', "labels are separated by ',' and ' '; put blanks between labels in all rows"),
+    'labels of two words': (b'fname,labels,is_valid\n1.png,"polar bear, dog",1\n',
+                            "labels are separated by ',' and ' '; put blanks between labels in all rows"),
     'labels of two separators': (b'fname,labels,is_valid\n1.png,cat;dog,1\n2.png,cat|dog,1\n', "separated by ';' and '|'"),
     'an open quote': (b'fname,labels,is_valid\n1.png,cat,1\n2.png,"cat,1\n', 'a quote in line 3 that is not closed'),
-    'an open quote in a large table': (b'fname,labels,is_valid\n1.png,"cat,1\n' + b'2.png,cat,0\n'*50_000, 'a quote in line 2 that is not closed'),
-    'Russian': ('fname,labels,is_valid\n1.png,кошка,1\n'.encode('cp1251'), "no UTF-8 text (see its line 2); save it again as CSV with the encoding UTF-8, in Excel as 'CSV UTF-8'"),
+    'an open quote in a large table': (b'fname,labels,is_valid\n1.png,"cat,1\n' + b'2.png,cat,0\n'*50_000,
+                                       'a quote in line 2 that is not closed'),
+    'Russian': ('fname,labels,is_valid\n1.png,кошка,1\n'.encode('cp1251'),
+                "no UTF-8 text (see its line 2); save it again as CSV with the encoding UTF-8, in Excel as 'CSV UTF-8'"),
     'Polish': ('fname;labels;is_valid\n1.png;pies łaciaty;1\n'.encode('cp1250'), 'no UTF-8 text'),
     'Chinese': ('fname,labels,is_valid\n1.png,黑猫,1\n'.encode('gbk'), 'no UTF-8 text'),
     'DOS': ('fname;labels;is_valid\n1.png;Köter;1\n'.encode('cp850'), 'no UTF-8 text'),
@@ -195,19 +207,22 @@ def test_an_unreadable_table_is_said_once_and_stops_training(tmp_path, name):
 
 def test_a_table_of_ones_own_is_checked_too(tmp_path):
     root = make_scenes(tmp_path/'scenes', 'fname,labels,is_valid\n' + GOOD)
-    mine = pd.DataFrame({'fname': [f'{i}.png' for i in range(6)], 'labels': [['polar bear'], 'cat;dog', 7.0, None, 'NA', '']}, index=list('abcdef'))
+    labels = [['polar bear'], 'cat;dog', 7.0, None, 'NA', '']
+    mine = pd.DataFrame({'fname': [f'{i}.png' for i in range(6)], 'labels': labels}, index=list('abcdef'))
     with pytest.raises(NotesError, match='no column is_valid'): check_table(mine, root/'train')
     mine['is_valid'] = [False, False, False, True, True, 'x']
     with pytest.raises(NotesError, match="Row f of the table: is_valid is 'x'"): check_table(mine, root/'train')
     mine['is_valid'] = [False, False, False, True, True, np.bool_(True)]
     assert table_problems(mine, root/'train') == []
-    assert [split_labels(field) for field in check_table(mine, root/'train')['labels']] == [['polar bear'], ['cat', 'dog'], ['7'], [], ['NA'], []]
+    read = [split_labels(field) for field in check_table(mine, root/'train')['labels']]
+    assert read == [['polar bear'], ['cat', 'dog'], ['7'], [], ['NA'], []]
 
 
 def test_labels_of_any_row():
     from fastbook_notes.multicat import labels_of
     row = {'labels': 'cat dog cat'}
-    for same in (row, pd.Series(row), namedtuple('Row', row)(**row), ['cat', 'dog'], {'labels': ['cat', 'dog']}, {'labels': np.array(['cat', 'dog'])}):
+    several = ['cat', 'dog']
+    for same in (row, pd.Series(row), namedtuple('Row', row)(**row), several, {'labels': several}, {'labels': np.array(several)}):
         assert labels_of(same) == ['cat', 'dog']
     assert labels_of({'labels': 7}) == labels_of({'labels': np.float64(7)}) == labels_of(pd.Series({'labels': '7'})) == ['7']
     assert labels_of({'tags': '1.5'}, 'tags') == ['1.5']
@@ -218,7 +233,9 @@ def test_labels_of_any_row():
 
 def test_words_for_true_and_false_as_other_libraries_write_them():
     truth = np.array([True, False, True])
-    for column in (truth, truth.astype(int), truth.astype(float), truth.astype(str), truth.astype(object), [str(t).upper() for t in truth], pd.array(truth, dtype='boolean'), pd.Categorical(truth)):
+    columns = [*(truth.astype(kind) for kind in (bool, int, float, str, object)), [str(t).upper() for t in truth],
+               pd.array(truth, dtype='boolean'), pd.Categorical(truth)]
+    for column in columns:
         assert is_valid_of(pd.DataFrame({'is_valid': column})).tolist() == truth.tolist()
 
 
