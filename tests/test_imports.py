@@ -46,14 +46,9 @@ def test_mnist_basics_needs_no_fastai(tmp_path):
     assert tops('import fastbook_notes.mnist_basics', tmp_path).isdisjoint({'fastai', 'torchvision', 'matplotlib', 'timm'})
 
 
-<<<<<<< HEAD
 LIGHT = ('errors', 'quiet_imports', 'files', 'chapters', 'cli', 'mnist_basics',
          *(module for module in MODULES if module.startswith('data.drawings')), 'data.datasets', 'data.pictures', 'data.downloads', 'data.dataset_checks',
          'apps.serving', 'apps.digit_pad', 'apps.line_pad', 'apps.cleaner', 'apps.quiz')
-=======
-LIGHT = ('errors', 'quiet_imports', 'files', 'chapters', 'cli', 'data.drawings', 'data.datasets', 'mnist_basics', 'data.pictures', 'data.downloads', 'data.tables', 'data.quarantine', 'data.dataset_checks', 'apps.serving', 'apps.digit_pad', 'apps.line_pad',
-         'apps.cleaner', 'apps.quiz')
->>>>>>> tables
 # What imports fastai is looked at in one process, where fastai was imported before: that alone takes seconds, and changes what it likes.
 GROUPS = {'light': list(LIGHT), 'with fastai': ['fastai.vision.all', *(m for m in MODULES if m not in LIGHT)]}
 
