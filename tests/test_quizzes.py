@@ -33,7 +33,8 @@ def test_one_right_answer_and_every_answer_explained(chapter):
     for question in questions_of(chapter):
         choices = question['choices']
         assert sum(choice['right'] for choice in choices) == 1 and len(choices) >= 3, question['text']
-        assert all(choice['why'].strip() for choice in choices) and len({choice['text'] for choice in choices}) == len(choices), question['text']
+        assert all(choice['why'].strip() for choice in choices), question['text']
+        assert len({choice['text'] for choice in choices}) == len(choices), question['text']
 
 
 def test_half_are_predictions_that_a_section_confirms(chapter):
@@ -47,5 +48,6 @@ def test_half_are_predictions_that_a_section_confirms(chapter):
 
 
 def test_no_question_is_asked_twice():
-    texts = [question['text'] for chapter in CHAPTERS for question in questions_of(nbformat.read(ROOT/'nbs'/f'{chapter.name}.ipynb', as_version=4))]
+    chapters = [nbformat.read(ROOT/'nbs'/f'{chapter.name}.ipynb', as_version=4) for chapter in CHAPTERS]
+    texts = [question['text'] for chapter in chapters for question in questions_of(chapter)]
     assert len(set(texts)) == len(texts)

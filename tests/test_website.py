@@ -27,7 +27,8 @@ WEBSITE, SCREENS = ROOT/'website', ROOT/'_run'/'screens'/'site'
 # axe's contrast rule looks at every word; this looks at one element of each look, unless it is asked to be thorough
 THOROUGH = bool(os.environ.get('FASTBOOK_NOTES_TEST_THOROUGH'))
 
-if not importlib.util.find_spec('smalldocs'): not_here('smalldocs is not installed: pip install -r website/requirements.txt', allow_module_level=True)
+if not importlib.util.find_spec('smalldocs'):
+    not_here('smalldocs is not installed: pip install -r website/requirements.txt', allow_module_level=True)
 sys.path.insert(0, str(WEBSITE))
 
 
@@ -121,7 +122,8 @@ def test_every_page_says_how_to_run_it_and_what_it_ran_with(site):
     for page in all_notebooks():
         box = re.search(r'<div class="run-it">.*?(?=<h2 class|$)', site.text(page.html), re.DOTALL)[0]
         said = html.unescape(re.sub('<[^>]+>', '', box))
-        assert 'pip install fastbook-notes && fastbook-notes ' in said and 'colab.research.google.com' in box and 'download>' in box, page.html
+        assert 'pip install fastbook-notes && fastbook-notes ' in said, page.html
+        assert 'colab.research.google.com' in box and 'download>' in box, page.html
         assert [name for name, version in page.run.get('versions', {}).items() if f'{name} {version}' not in said] == []
         assert json.loads((site.folder/'notebooks'/page.path).read_text(encoding='utf-8')) == page.stored
 
@@ -130,7 +132,8 @@ def exports():
     "Module, name, line of its definition"
     for path in sorted((ROOT/'fastbook_notes').rglob('[!_]*.py')):
         tree = ast.parse(path.read_text(encoding='utf-8'))
-        names = next((ast.literal_eval(node.value) for node in tree.body if isinstance(node, ast.Assign) and getattr(node.targets[0], 'id', '') == '__all__'), [])
+        assigned = {getattr(node.targets[0], 'id', ''): node.value for node in tree.body if isinstance(node, ast.Assign)}
+        names = ast.literal_eval(assigned['__all__']) if '__all__' in assigned else []
         defined = {node.name: node.lineno for node in tree.body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))}
         for name in names: yield '.'.join(path.relative_to(ROOT/'fastbook_notes').with_suffix('').parts), name, defined.get(name)
 
@@ -144,7 +147,8 @@ def test_every_export_has_an_entry_with_its_source(site):
         if line is None: continue # A constant
         text = site.text(pages[module])
         assert f'id="{name.lower()}"' in text, f'{module}.{name}'
-        assert re.search(rf'fastbook_notes/blob/main/fastbook_notes/{module.replace(".", "/")}\.py#L{line}\b', text), f'{module}.{name}, line {line}'
+        source = rf'fastbook_notes/blob/main/fastbook_notes/{module.replace(".", "/")}\.py#L{line}\b'
+        assert re.search(source, text), f'{module}.{name}, line {line}'
 
 
 @pytest.mark.parametrize('old', REDIRECTS)
@@ -188,7 +192,8 @@ def test_ids_are_unique(site):
 def test_long_lines_hang_and_lose_nothing():
     from postprocess import with_hanging_lines
     long = 'x = ' + '1 + '*20 + '1'
-    lines = ['<span class="cf">def</span> f():', f'    <span class="cf">{long}</span>', f'<span class="st">"{long}', f'{long}"</span>', '', long]
+    lines = ['<span class="cf">def</span> f():', f'    <span class="cf">{long}</span>', f'<span class="st">"{long}', f'{long}"</span>',
+             '', long]
     for code in ('\n'.join(lines), '\n'.join(lines) + '\n'):
         before = f'<p><code class="sourceCode python">{code}</code> and <code>{long}</code></p>'
         after = with_hanging_lines(before)
@@ -208,8 +213,9 @@ def test_pages_come_with_what_readers_other_than_people_want(site):
         assert f'/{name}</loc>' in sitemap
         twin = site.folder/name.replace('.html', '.llms.md')
         assert twin.read_text(encoding='utf-8').strip() and f'/{twin.relative_to(site.folder).as_posix()}' in index
-    from notebooks import all_notebooks
     from PIL import Image
+
+    from notebooks import all_notebooks
     for name in [page.html for page in all_notebooks()]:
         card = re.search(r'property="og:image" content="https://[^/]+/fastbook_notes/([^"]+)"', site.text(name))[1]
         assert Image.open(site.folder/card).size == (1200, 630)
@@ -241,7 +247,13 @@ def test_sources_are_quartos_own(site):
 # ---- every page, as a reader meets it
 
 ONE_OF_EACH_LOOK = """() => {
-  const ground = (e) => { for (; e; e = e.parentElement) { const c = getComputedStyle(e).backgroundColor; if (!/^rgba\\(.*, 0\\)$/.test(c)) return c; } return ''; };
+  const ground = (e) => {
+    for (; e; e = e.parentElement) {
+      const c = getComputedStyle(e).backgroundColor;
+      if (!/^rgba\\(.*, 0\\)$/.test(c)) return c;
+    }
+    return '';
+  };
   const looks = new Map();
   for (const e of document.body.querySelectorAll('*')) {
     if (![...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim()) || !e.checkVisibility({ visibilityProperty: true })) continue;
@@ -250,14 +262,17 @@ ONE_OF_EACH_LOOK = """() => {
   }
   return [...looks.values()];
 }"""
-AXE = """async ({ thorough, contrastOnly }) => {
+AXE = f"""async ({{ thorough, contrastOnly }}) => {{
+  const oneOfEachLook = {ONE_OF_EACH_LOOK};
+""" + """
   const quiet = { resultTypes: ['violations'] };
-  const contrast = thorough ? document : { include: (%s)() };
+  const contrast = thorough ? document : { include: oneOfEachLook() };
   const runs = [axe.run(contrast, { ...quiet, runOnly: ['color-contrast'] })];
   const first = await runs[0];
   const second = contrastOnly ? { violations: [] } : await axe.run(document, { ...quiet, rules: { 'color-contrast': { enabled: false } } });
-  return [...first.violations, ...second.violations].map((v) => `${v.id} (${v.impact}), ${v.nodes.length} times: ${v.nodes[0].html.slice(0, 150)}`);
-}""" % ONE_OF_EACH_LOOK
+  const described = (v) => `${v.id} (${v.impact}), ${v.nodes.length} times: ${v.nodes[0].html.slice(0, 150)}`;
+  return [...first.violations, ...second.violations].map(described);
+}"""
 
 
 @pytest.fixture(scope='session')
@@ -272,17 +287,22 @@ def dress(page, scheme, width):
     page.emulate_media(color_scheme=scheme)
     page.set_viewport_size({'width': width, 'height': 900})
     page.wait_for_function("dark => document.documentElement.classList.contains('quarto-dark') === dark", arg=scheme == 'dark')
-    page.evaluate('new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 200))))') # Until what scrolls is marked
+    # Until what scrolls is marked
+    page.evaluate('new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 200))))')
 
 
 def keep_picture(page, name, scheme, width):
     "The upper part of a page, or in the thorough run nearly all of it"
     height = min(page.evaluate('document.documentElement.scrollHeight'), 16000 if THOROUGH else 2500)
-    page.screenshot(path=SCREENS/f'{name.removesuffix(".html").replace("/", "-")}-{scheme}-{width}.jpg', type='jpeg', quality=60, full_page=True, clip={'x': 0, 'y': 0, 'width': width, 'height': height})
+    path = SCREENS/f'{name.removesuffix(".html").replace("/", "-")}-{scheme}-{width}.jpg'
+    page.screenshot(path=path, type='jpeg', quality=60, full_page=True, clip={'x': 0, 'y': 0, 'width': width, 'height': height})
 
 
 # Figures are fetched when they come near; for a picture of the whole page all of them have to be here
-FIGURES = "() => Promise.all([...document.images].map((image) => { image.loading = 'eager'; return image.complete || new Promise((done) => { image.onload = image.onerror = done; }); }))"
+FIGURES = """() => Promise.all([...document.images].map((image) => {
+  image.loading = 'eager';
+  return image.complete || new Promise((done) => { image.onload = image.onerror = done; });
+}))"""
 # A page may have thousands of coloured words of code; one of each colour is left for axe to judge
 FEWER_WORDS = """() => {
   const seen = new Set();
@@ -300,7 +320,8 @@ WITHOUT_KEYS = """() => [...document.querySelectorAll('[onclick], [data-bs-toggl
 
 
 def test_every_page_in_light_and_dark_on_a_screen_and_a_phone(site, visit, base, axe):
-    "axe-core finds nothing, nothing is wider than the screen or out of the keyboard's reach, no figure is missing; a picture of each is kept for a person to look at"
+    """axe-core finds nothing, nothing is wider than the screen or out of the keyboard's reach, no figure is missing; a picture of each
+    is kept for a person to look at"""
     shutil.rmtree(SCREENS, ignore_errors=True)
     SCREENS.mkdir(parents=True)
     found = []
@@ -308,7 +329,8 @@ def test_every_page_in_light_and_dark_on_a_screen_and_a_phone(site, visit, base,
     for name in site.names:
         page.goto(base + name, wait_until='load')
         page.evaluate(FIGURES)
-        found += [f'{name}: no picture {source}' for source in page.evaluate('[...document.images].filter((i) => !i.naturalWidth).map((i) => i.src)')]
+        missing = page.evaluate('[...document.images].filter((i) => !i.naturalWidth).map((i) => i.src)')
+        found += [f'{name}: no picture {source}' for source in missing]
         for scheme, width in (('light', 390), ('dark', 1280), ('light', 1280)):
             dress(page, scheme, width)
             keep_picture(page, name, scheme, width)
@@ -317,8 +339,10 @@ def test_every_page_in_light_and_dark_on_a_screen_and_a_phone(site, visit, base,
         for scheme, width in (('light', 1280), ('light', 390), ('dark', 390), ('dark', 1280)):
             dress(page, scheme, width)
             label = f'{name} {scheme} {width}'
-            found += [f'{label}: {line}' for line in page.evaluate(AXE, {'thorough': THOROUGH, 'contrastOnly': scheme == 'dark' and not THOROUGH})]
-            if (wider := page.evaluate('document.documentElement.scrollWidth - innerWidth')) > 0: found.append(f'{label}: {wider} px too wide')
+            asked = {'thorough': THOROUGH, 'contrastOnly': scheme == 'dark' and not THOROUGH}
+            found += [f'{label}: {line}' for line in page.evaluate(AXE, asked)]
+            wider = page.evaluate('document.documentElement.scrollWidth - innerWidth')
+            if wider > 0: found.append(f'{label}: {wider} px too wide')
             found += [f'{label}: no key reaches {element}' for element in page.evaluate(WITHOUT_KEYS)]
     assert found == [], '\n'.join(found)
 
@@ -334,9 +358,12 @@ def test_the_first_key_leads_past_the_menus(visit):
 def test_a_page_prints_without_its_menus_and_nothing_is_cut_off(visit):
     page = visit('mnist_basics.html')
     page.emulate_media(media='print')
-    assert [s for s in ('#quarto-header', '#quarto-sidebar', '#quarto-margin-sidebar', '.page-navigation') if page.locator(s).first.is_visible()] == []
+    menus = '#quarto-header', '#quarto-sidebar', '#quarto-margin-sidebar', '.page-navigation'
+    assert [menu for menu in menus if page.locator(menu).first.is_visible()] == []
     page.set_viewport_size({'width': 720, 'height': 1000})
-    assert page.evaluate("[...document.querySelectorAll('main pre, main img, main table')].filter((e) => e.scrollWidth > e.clientWidth + 1 || e.getBoundingClientRect().right > innerWidth).map((e) => e.outerHTML.slice(0, 100))") == []
+    assert page.evaluate("""[...document.querySelectorAll('main pre, main img, main table')]
+        .filter((e) => e.scrollWidth > e.clientWidth + 1 || e.getBoundingClientRect().right > innerWidth)
+        .map((e) => e.outerHTML.slice(0, 100))""") == []
 
 
 def test_light_and_dark_can_be_chosen_and_are_remembered(visit, base):
@@ -356,10 +383,14 @@ def test_light_and_dark_can_be_chosen_and_are_remembered(visit, base):
 
 VITALS = """() => new Promise((done) => {
   let painted = 0, blocked = 0;
-  new PerformanceObserver((list) => list.getEntries().forEach((e) => { painted = e.startTime; })).observe({ type: 'largest-contentful-paint', buffered: true });
-  new PerformanceObserver((list) => list.getEntries().forEach((e) => { blocked += Math.max(0, e.duration - 50); })).observe({ type: 'longtask', buffered: true });
-  setTimeout(() => done({ painted, blocked, bytes: [...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')].reduce((sum, e) => sum + e.encodedBodySize, 0),
-    names: performance.getEntriesByType('resource').map((e) => e.name) }), 600);
+  const observe = (type, each) => new PerformanceObserver((list) => list.getEntries().forEach(each)).observe({ type, buffered: true });
+  observe('largest-contentful-paint', (e) => { painted = e.startTime; });
+  observe('longtask', (e) => { blocked += Math.max(0, e.duration - 50); });
+  setTimeout(() => {
+    const loads = performance.getEntriesByType('resource');
+    const bytes = [...performance.getEntriesByType('navigation'), ...loads].reduce((sum, e) => sum + e.encodedBodySize, 0);
+    done({ painted, blocked, bytes, names: loads.map((e) => e.name) });
+  }, 600);
 })"""
 
 
@@ -369,7 +400,8 @@ def chapters():
 
 
 def test_chapters_are_light_and_quick(visit):
-    "Uncompressed, at a first visit. How long it takes is asked for in the thorough run, of a machine that does nothing else, and then it gets three tries"
+    """Uncompressed, at a first visit. How long it takes is asked for in the thorough run, of a machine that does nothing else, and then
+    it gets three tries"""
     limits = {'bytes': 1.5e6, 'painted': 1500, 'blocked': 200} if THOROUGH else {'bytes': 1.5e6}
     for name in chapters() if THOROUGH else ['mnist_basics.html', 'intro.html']: # The longest, and the first
         best = {}
@@ -386,7 +418,7 @@ def test_chapters_are_light_and_quick(visit):
 
 def headings(site):
     for name in site.names:
-        for level, anchor, text in re.findall(r'<h([23])[^>]*? data-anchor-id="([^"]+)"[^>]*>(.*?)</h\1>', site.text(name), re.DOTALL):
+        for _, anchor, text in re.findall(r'<h([23])[^>]*? data-anchor-id="([^"]+)"[^>]*>(.*?)</h\1>', site.text(name), re.DOTALL):
             yield f'{name}#{anchor}', ' '.join(html.unescape(re.sub('<[^>]+>', '', text)).split())
 
 
@@ -394,7 +426,14 @@ def test_search_finds_every_export_and_heading_within_a_tenth_of_a_second(site, 
     page = visit('index.html')
     page.evaluate('searchSite("warm")')
     wanted = list(headings(site))
-    answers = page.evaluate("""async (queries) => { const all = []; for (const q of queries) { const t = performance.now(); all.push([await searchSite(q), performance.now() - t]); } return all; }""", [text for _, text in wanted])
+    answers = page.evaluate("""async (queries) => {
+        const all = [];
+        for (const query of queries) {
+            const start = performance.now();
+            all.push([await searchSite(query), performance.now() - start]);
+        }
+        return all;
+    }""", [text for _, text in wanted])
     assert len(wanted) > 100
     assert [target for (target, _), (found, _) in zip(wanted, answers) if target not in found] == []
     times = sorted(milliseconds for _, milliseconds in answers)
@@ -461,7 +500,8 @@ def test_a_missing_page_shows_the_way_at_any_depth(site, tmp_path_factory, brows
 
 def answer(page, number, right):
     "Choose the right answer of a question, or the first wrong one, and check it"
-    choices = page.evaluate('n => window.widgetModels[Object.keys(window.widgetModels).find((id) => window.widgetModels[id].state.questions)].state.questions[n].choices.map((c) => c.right)', number)
+    choices = page.evaluate("""(n) => Object.values(window.widgetModels).find((model) => model.state.questions)
+        .state.questions[n].choices.map((choice) => choice.right)""", number)
     question = page.locator('fieldset').nth(number)
     question.get_by_role('radio').nth(choices.index(right)).focus()
     page.keyboard.press('Space')
@@ -492,17 +532,20 @@ def test_what_is_live_and_what_is_not_is_told_from_the_stored_state():
     from notebooks import reachable, works_alone
     alone, asks = ({'model_name': 'AnyModel', 'state': {'_esm': script}} for script in ('export default {}', 'model.send({})'))
     box = {'model_name': 'HBoxModel', 'state': {'children': ['IPY_MODEL_a', 'IPY_MODEL_b']}}
-    a, b, link = {'model_name': 'IntSliderModel', 'state': {}}, {'model_name': 'IntTextModel', 'state': {}}, {'model_name': 'LinkModel', 'state': {'source': ['IPY_MODEL_a', 'value'], 'target': ['IPY_MODEL_b', 'value']}}
+    a, b = ({'model_name': name, 'state': {}} for name in ('IntSliderModel', 'IntTextModel'))
+    link = {'model_name': 'LinkModel', 'state': {'source': ['IPY_MODEL_a', 'value'], 'target': ['IPY_MODEL_b', 'value']}}
     linked, plain = {'box': box, 'a': a, 'b': b, 'link': link}, {'box': box, 'a': a, 'b': b}
     assert set(reachable('box', linked)) == set(linked)
-    assert [works_alone(reachable(id, models), models) for id, models in (('w', {'w': alone}), ('w', {'w': asks}), ('box', linked), ('box', plain), ('gone', {}))] == [True, False, True, False, False]
+    cases = [('w', {'w': alone}, True), ('w', {'w': asks}, False), ('box', linked, True), ('box', plain, False), ('gone', {}, False)]
+    for id, models, works in cases: assert works_alone(reachable(id, models), models) == works, id
 
 
 def test_preview_serves_the_site_and_builds_it_again_when_a_file_changes(tmp_path, monkeypatch, capsys):
     import build
     for name in ('nbs', 'website', 'out'): (tmp_path/name).mkdir()
     (tmp_path/'out'/'index.html').write_text('a page')
-    for name, folder in {'NBS': 'nbs', 'HERE': 'website', 'OUT': 'out', 'ROOT': '.'}.items(): monkeypatch.setattr(build, name, tmp_path/folder)
+    for name, folder in {'NBS': 'nbs', 'HERE': 'website', 'OUT': 'out', 'ROOT': '.'}.items():
+        monkeypatch.setattr(build, name, tmp_path/folder)
     monkeypatch.setattr(build.time, 'sleep', lambda seconds: (tmp_path/'nbs'/'new.ipynb').touch())
 
     def built_again():
@@ -539,8 +582,13 @@ def test_linked_ipywidgets_work_and_others_say_that_they_need_python(site_of_one
     slider, number = ipywidgets.IntSlider(value=3, description='slide'), ipywidgets.IntText(value=3)
     link, button = ipywidgets.jslink((slider, 'value'), (number, 'value')), ipywidgets.Button(description='Ask Python')
     box, view = ipywidgets.HBox([slider, number]), 'application/vnd.jupyter.widget-view+json'
-    shown = lambda widget, **data: new_code_cell('shown', outputs=[new_output('display_data', {view: {'model_id': widget.model_id, 'version_major': 2, 'version_minor': 0}, 'text/plain': 'a widget', **data})])
-    notebook = new_notebook(cells=[new_markdown_cell('# A page\n\n> With widgets'), shown(box), shown(button, **{'text/html': '<p>A button that was pressed.</p>'})])
+
+    def shown(widget, **data):
+        reference = {'model_id': widget.model_id, 'version_major': 2, 'version_minor': 0}
+        return new_code_cell('shown', outputs=[new_output('display_data', {view: reference, 'text/plain': 'a widget', **data})])
+
+    pressed = {'text/html': '<p>A button that was pressed.</p>'}
+    notebook = new_notebook(cells=[new_markdown_cell('# A page\n\n> With widgets'), shown(box), shown(button, **pressed)])
     notebook.metadata.widgets = {'application/vnd.jupyter.widget-state+json': ipywidgets.Widget.get_manager_state()}
     page = visit(served(site_of_one_page(notebook)) + 'index.html')
     handle = page.locator('.noUi-handle')
