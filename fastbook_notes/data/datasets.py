@@ -6,8 +6,8 @@ Docs: https://fastbook-notes.github.io/fastbook_notes/data/datasets.html.md"""
 
 # %% auto #0
 __all__ = ['PICTURES_PER_CAT_BREED', 'PICTURES_PER_DOG_BREED', 'SCENES', 'PICTURES', 'DATASETS', 'write_mnist_sample',
-           'write_mnist', 'write_pets', 'write_scenes', 'Dataset', 'default_size', 'get_dataset', 'list_datasets',
-           'describe_dataset']
+           'write_mnist', 'write_pets', 'write_scenes', 'Dataset', 'absolute_path', 'default_size', 'get_dataset',
+           'list_datasets', 'describe_dataset']
 
 # %% ../../nbs/data/datasets.ipynb #0926816e
 import csv
@@ -199,14 +199,15 @@ def _sample(name):
             with atomic_folder(place) as part: DATASETS[name].write_sample(part)
     return place
 
-# %% ../../nbs/data/datasets.ipynb #48f7d4cf
-def _expanded(
+# %% ../../nbs/data/datasets.ipynb #43f454cb
+def absolute_path(
     path:str|Path, # May begin with `~`
 ) -> Path: # Absolute; with the `~` still in it if nothing says where that home is
     "A path with its home directory in place of `~`"
     try: return Path(path).expanduser().absolute()
     except RuntimeError: return Path(path).absolute()
 
+# %% ../../nbs/data/datasets.ipynb #48f7d4cf
 def _is_whole(folder, dataset):
     "Whether a folder is there and lacks nothing"
     try: return folder.is_dir() and not dataset.missing(folder)
@@ -216,7 +217,7 @@ def _full_place(
     name:str, # A data set's name
 ) -> Path|None: # Where the full set is, or None
     "The full set's folder, if it is on this machine"
-    dataset, fastai_home = DATASETS[name], _expanded(os.environ.get('FASTAI_HOME') or '~/.fastai')
+    dataset, fastai_home = DATASETS[name], absolute_path(os.environ.get('FASTAI_HOME') or '~/.fastai')
     places = (home/'data'/dataset.folder for home in (cache_folder()/'full', fastai_home))
     return next((place for place in places if _is_whole(place, dataset)), None)
 
@@ -246,7 +247,7 @@ def _unpacked(
 
 def _own(name, folder):
     "A person's own folder, checked"
-    dataset, folder = DATASETS[name], _expanded(folder)
+    dataset, folder = DATASETS[name], absolute_path(folder)
     try:
         if not folder.is_dir(): raise NotesError(f"There is no folder {folder}; give one that holds {name}, or 'sample' or 'full'.")
         if (folder/dataset.folder).is_dir(): folder = folder/dataset.folder
