@@ -34,7 +34,7 @@ setup(
     ],
     python_requires=f">={cfg['min_python']}",
     install_requires=cfg["requirements"].split(),
-    extras_require={"dev": cfg["dev_requirements"].split(), "onnx": cfg["onnx_requirements"].split()},
+    extras_require={"dev": cfg["dev_requirements"].split()},
     packages=[*find_packages(include=[lib, f"{lib}.*"]), *notebooks],
     package_dir=notebooks,
     package_data={f"{lib}.apps": ["*.js", "*.css", "voila/**/*"], **{name: ["*.ipynb", "images/*.png"] for name in notebooks}},

@@ -11,7 +11,8 @@ def python(code): subprocess.run([sys.executable, '-c', code], check=True)
 
 def main():
     given = options()
-    took = take_turns({code: partial(python, code) for code in ('import fastbook_notes.mnist_basics', 'import torch')}, given.rounds or (1 if given.quick else 9))
+    sides = {code: partial(python, code) for code in ('import fastbook_notes.mnist_basics', 'import torch')}
+    took = take_turns(sides, given.rounds or (1 if given.quick else 9))
     record(__file__, [ratio_row('`import fastbook_notes.mnist_basics`', '`import torch`', *took.values(), at_most=1.1)], given)
 
 

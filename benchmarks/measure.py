@@ -17,7 +17,8 @@ def options(**more):
     "What was typed: `--quick` tries a benchmark out on next to nothing, and records nothing unless `--out` says where"
     parser = argparse.ArgumentParser()
     parser.add_argument('--quick', action='store_true', help='a tiny setting, to see whether it runs')
-    parser.add_argument('--data', default=None, metavar='sample|full|FOLDER', help='which pictures; without it FASTBOOK_NOTES_DATA, else sample')
+    parser.add_argument('--data', default=None, metavar='sample|full|FOLDER',
+                        help='which pictures; without it FASTBOOK_NOTES_DATA, else sample')
     parser.add_argument('--rounds', type=int, default=None, help='how often each side runs after its warm-up')
     parser.add_argument('--out', type=Path, default=None, metavar='FILE', help='where the results are recorded')
     return parser.parse_args()
@@ -32,7 +33,7 @@ def seconds(run) -> float:
 def take_turns(sides, rounds, warm_up=None) -> dict[str, list[float]]:
     "Seconds of each side's runs; sides go one after the other, in the other order each round. `rounds` may differ from side to side"
     often = rounds if isinstance(rounds, dict) else dict.fromkeys(sides, rounds)
-    for name, run in (warm_up or sides).items(): run()
+    for run in (warm_up or sides).values(): run()
     took = {name: [] for name in sides}
     for i in range(max(often.values())):
         for name in (list(sides) if i % 2 == 0 else list(sides)[::-1]):
@@ -48,12 +49,15 @@ def ratio_row(claim, against, ours, theirs, at_least=None, at_most=None, unit='s
     pairs = [x/y if at_most else y/x for x, y in zip(ours, theirs)]
     target = f'at most {at_most:g}x' if at_most else f'at least {at_least:g}x' if at_least else ''
     met = ratio <= at_most if at_most else ratio >= at_least if at_least else None
-    return dict(claim=claim, against=against, ours=round(a, 4), theirs=round(b, 4), unit=unit, ratio=round(ratio, 3), lowest=round(min(pairs), 3), highest=round(max(pairs), 3),
+    return dict(claim=claim, against=against, ours=round(a, 4), theirs=round(b, 4), unit=unit,
+                ratio=round(ratio, 3), lowest=round(min(pairs), 3), highest=round(max(pairs), 3),
                 rounds=[len(ours), len(theirs)], target=target, met=met, **more)
 
 
 def _processor() -> str:
-    try: return next(line.split(':', 1)[1].strip() for line in Path('/proc/cpuinfo').read_text().splitlines() if line.startswith('model name'))
+    try:
+        lines = Path('/proc/cpuinfo').read_text().splitlines()
+        return next(line.split(':', 1)[1].strip() for line in lines if line.startswith('model name'))
     except (OSError, StopIteration): return platform.processor() or platform.machine()
 
 
@@ -61,14 +65,18 @@ def machine() -> dict:
     "What the figures depend on"
     import torch
     load = os.getloadavg()[0] if hasattr(os, 'getloadavg') else None
-    return dict(date=date.today().isoformat(), processor=_processor(), processors=len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count(),
-                threads=torch.get_num_threads(), gpu=torch.cuda.get_device_name() if torch.cuda.is_available() else None, load=load and round(load, 1), system=platform.system(),
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return dict(date=date.today().isoformat(), processor=_processor(), processors=processors,
+                threads=torch.get_num_threads(), gpu=gpu, load=load and round(load, 1), system=platform.system(),
                 python=platform.python_version(), **{name: version(name) for name in ('torch', 'torchvision', 'fastai', 'timm', 'pillow')})
 
 
 def record(script, rows, given):
     "Put a script's rows, with the machine and the time, in place of its earlier ones; and show them"
-    for row in rows: print(f"{row['claim']} | {row['against']} | {row['ratio']:.2f}x ({row['lowest']:.2f} to {row['highest']:.2f}) | {row['target'] or '-'} | {row['met']}", flush=True)
+    for row in rows:
+        spread = f"{row['lowest']:.2f} to {row['highest']:.2f}"
+        print(f"{row['claim']} | {row['against']} | {row['ratio']:.2f}x ({spread}) | {row['target'] or '-'} | {row['met']}", flush=True)
     out = given.out or (None if given.quick else RESULTS)
     if not out: return
     kept = json.loads(out.read_text(encoding='utf-8')) if out.is_file() else {}
@@ -81,6 +89,7 @@ def own_cache():
     "A cache for features that starts empty, while the data sets stay where they are"
     import tempfile
     from unittest.mock import patch
+
     from fastbook_notes.models import features
     with tempfile.TemporaryDirectory() as folder, patch.object(features, 'cache_folder', lambda: Path(folder)): yield Path(folder)
 

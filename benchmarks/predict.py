@@ -16,9 +16,10 @@ def fill(folder, pictures, n):
 def prepared(given, scratch, size):
     "Pictures of cats and dogs on the same disk, a learner for them, and its model's folder"
     import shutil
-    from fastbook_notes.models.model_folder import save_model
+
     from fastbook_notes.data.datasets import get_dataset
     from fastbook_notes.intro import cat_dataloaders, cat_learner
+    from fastbook_notes.models.model_folder import save_model
     pictures = scratch/'pictures'
     pictures.mkdir()
     for file in sorted((get_dataset('PETS', given.data)/'images').glob('*.jpg'))[:600]: shutil.copy(file, pictures)
@@ -42,9 +43,11 @@ def main():
             for file in files[:few]: learn.predict(file)
         def test_loader(): learn.get_preds(dl=learn.dls.test_dl(files, bs=64))
 
-        with silent(learn): took = take_turns(dict(ours=ours, one_by_one=one_by_one, test_loader=test_loader), given.rounds or (1 if given.quick else 3))
+        sides = dict(ours=ours, one_by_one=one_by_one, test_loader=test_loader)
+        with silent(learn): took = take_turns(sides, given.rounds or (1 if given.quick else 3))
     claim = f'label {n} pictures at {size} px'
-    record(__file__, [ratio_row(claim, f'`learn.predict` in a loop (measured on {few})', took['ours'], [s*n/few for s in took['one_by_one']], at_least=10),
+    loop = [s*n/few for s in took['one_by_one']]
+    record(__file__, [ratio_row(claim, f'`learn.predict` in a loop (measured on {few})', took['ours'], loop, at_least=10),
                       ratio_row(claim, '`get_preds` on a test loader', took['ours'], took['test_loader'], at_least=1)], given)
 
 

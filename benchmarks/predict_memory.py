@@ -25,9 +25,11 @@ def main():
         folders = {n: fill(scratch/f'{n}', pictures, n) for n in took}
         for i in range(given.rounds or (1 if given.quick else 2)):
             for n, folder in folders.items():
-                done = subprocess.run([sys.executable, '-c', CODE, scratch/'model', folder, scratch/f'{n}-{i}.csv'], check=True, capture_output=True, text=True)
+                words = [sys.executable, '-c', CODE, scratch/'model', folder, scratch/f'{n}-{i}.csv']
+                done = subprocess.run(words, check=True, capture_output=True, text=True)
                 took[n].append(float(done.stdout.split()[-1]))
-    record(__file__, [ratio_row(f'memory while labelling {many} pictures', f'{few} pictures', took[many], took[few], at_most=1.1, unit='MB')], given)
+    claim = f'memory while labelling {many} pictures'
+    record(__file__, [ratio_row(claim, f'{few} pictures', took[many], took[few], at_most=1.1, unit='MB')], given)
 
 
 if __name__ == '__main__': main()

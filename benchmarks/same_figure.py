@@ -6,10 +6,11 @@ from measure import options, own_cache, ratio_row, record, silent
 
 def main():
     given = options()
-    from fastbook_notes.models.features import fit_frozen
     from fastai.vision.all import Callback, set_seed
+
     from fastbook_notes.data.datasets import describe_dataset, get_dataset
     from fastbook_notes.errors import NotesError
+    from fastbook_notes.models.features import fit_frozen
     from fastbook_notes.multicat import multicat_dataloaders, multicat_learner
     from fastbook_notes.pet_breeds import breed_learner, pet_dataloaders
     size = 64 if given.quick else 128
@@ -37,8 +38,10 @@ def main():
 
     pets, scenes = map(there, ('PETS', 'PASCAL_2007'))
     limit, tune, ours = (120, 1, 2) if given.quick else (None, 5, 15)
-    cases = {f'breeds, {describe_dataset(pets)}, error rate': (lambda: breed_learner(pet_dataloaders(pets, size=size, limit=limit)), 1)} if pets else {}
-    if scenes: cases[f'scenes, {describe_dataset(scenes)}, mean average precision'] = (lambda: multicat_learner(multicat_dataloaders(scenes, size=size)), -1)
+    def breeds(): return breed_learner(pet_dataloaders(pets, size=size, limit=limit))
+    def labels(): return multicat_learner(multicat_dataloaders(scenes, size=size))
+    cases = {f'breeds, {describe_dataset(pets)}, error rate': (breeds, 1)} if pets else {}
+    if scenes: cases[f'scenes, {describe_dataset(scenes)}, mean average precision'] = (labels, -1)
     rows = []
     for name, (make, sign) in cases.items():
         curve(make, lambda learn: fit_frozen(learn, 1), sign)

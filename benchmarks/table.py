@@ -13,7 +13,8 @@ HEAD = '| row | against | measured | target |'
 def machine_line(machine) -> str:
     "The machine in a line"
     gpu = f", {machine['gpu']}" if machine['gpu'] else ', no GPU'
-    return f"{machine['processor']}, {machine['processors']} processors{gpu}; {machine['system']}, Python {machine['python']}, torch {machine['torch']}, fastai {machine['fastai']}; {machine['date']}"
+    programs = f"Python {machine['python']}, torch {machine['torch']}, fastai {machine['fastai']}"
+    return f"{machine['processor']}, {machine['processors']} processors{gpu}; {machine['system']}, {programs}; {machine['date']}"
 
 
 def claims(results) -> str:
@@ -23,8 +24,11 @@ def claims(results) -> str:
         for row in results[script]['rows']:
             if not row['target']: continue
             spread = f" ({row['lowest']:.2f} to {row['highest']:.2f})" if row['lowest'] != row['highest'] else ''
-            lines.append(f"| {row['claim']} | {row['against']} | {row['ratio']:.2f}x{spread} | {row['target']}{'' if row['met'] else ', missed'} |")
-    if not any(result['machine']['gpu'] for result in results.values()): lines.append('| mixed precision, channels_last, pictures a second on a GPU | what the card can do | no GPU could be reached | |')
+            target = row['target'] + ('' if row['met'] else ', missed')
+            lines.append(f"| {row['claim']} | {row['against']} | {row['ratio']:.2f}x{spread} | {target} |")
+    if not any(result['machine']['gpu'] for result in results.values()):
+        gpu = 'mixed precision, channels_last, pictures a second on a GPU'
+        lines.append(f'| {gpu} | what the card can do | no GPU could be reached | |')
     return '\n'.join(lines)
 
 
@@ -32,7 +36,8 @@ def settings(results) -> str:
     "What has none: settings that pay, and those that don't"
     lines = ['| setting | against | times as quick | pays |', '| --- | --- | --- | --- |']
     for row in results.get('cpu_settings', dict(rows=[]))['rows']:
-        lines.append(f"| {row['claim']} | {row['against']} | {row['ratio']:.2f} ({row['lowest']:.2f} to {row['highest']:.2f}) | {'yes' if row['pays'] else 'no'} |")
+        ratio = f"{row['ratio']:.2f} ({row['lowest']:.2f} to {row['highest']:.2f})"
+        lines.append(f"| {row['claim']} | {row['against']} | {ratio} | {'yes' if row['pays'] else 'no'} |")
     return '\n'.join(lines)
 
 

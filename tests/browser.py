@@ -7,7 +7,8 @@ from pathlib import Path
 
 NAMES = 'chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable', 'chrome', 'msedge'
 # No sandbox, since root has none; nothing that a browser asks other hosts for by itself.
-OPTIONS = ['--no-sandbox', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync']
+OPTIONS = ['--no-sandbox', '--disable-quic', '--no-first-run',
+           '--disable-background-networking', '--disable-component-update', '--disable-sync']
 
 
 def works(browser: str) -> bool:
@@ -30,7 +31,8 @@ def from_debian() -> bool:
     if not shutil.which('apt-get'): return False
     alone = [] if os.geteuid() == 0 else ['sudo', '-n']
     quiet = dict(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, 'DEBIAN_FRONTEND': 'noninteractive'})
-    try: return all(subprocess.run([*alone, 'apt-get', '-qq', *words], **quiet).returncode == 0 for words in (['update'], ['install', '--yes', '--no-install-recommends', 'chromium']))
+    steps = ['update'], ['install', '--yes', '--no-install-recommends', 'chromium']
+    try: return all(subprocess.run([*alone, 'apt-get', '-qq', *words], **quiet).returncode == 0 for words in steps)
     except OSError: return False
 
 
@@ -39,7 +41,8 @@ def main():
     if found := find_browser(): return print(f'browser tests: {found}')
     print('browser tests: looking for a Chromium to install ...', flush=True)
     if from_debian() and (found := find_browser()): return print(f'browser tests: {found}')
-    subprocess.run([sys.executable, '-m', 'playwright', 'install', 'chromium'], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    words = [sys.executable, '-m', 'playwright', 'install', 'chromium']
+    subprocess.run(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     print(f'browser tests: {find_browser() or "no Chromium could be had, so they are skipped"}')
 
 

@@ -1,4 +1,6 @@
 "What the tests share: where things are, and how the command is run."
+import ast
+import importlib.util
 import os
 import re
 import subprocess
@@ -18,6 +20,17 @@ NOTEBOOKS = sorted(p for p in (ROOT/'nbs').rglob('*.ipynb') if '.ipynb_checkpoin
 def notebook_name(path: Path) -> str:
     "For example `data/datasets`"
     return path.relative_to(ROOT/'nbs').with_suffix('').as_posix()
+
+
+def imported(source: str, package: str = '') -> set[str]:
+    "The full names of the modules that a source imports, inside functions as well; a name that is imported from one may be a module itself"
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import): found |= {alias.name for alias in node.names}
+        if isinstance(node, ast.ImportFrom):
+            origin = importlib.util.resolve_name('.'*node.level + (node.module or ''), package) if node.level else node.module
+            found |= {origin, *(f'{origin}.{alias.name}' for alias in node.names)}
+    return found
 
 
 @pytest.fixture(params=NOTEBOOKS, ids=notebook_name)
@@ -44,9 +57,9 @@ def cache(tmp_path_factory) -> Path:
 def command(cache, tmp_path):
     "Runs `fastbook-notes` as a person would, in an empty folder"
     def run(*words, **env):
-        return subprocess.run([sys.executable, '-c', 'from fastbook_notes.cli import main; main()', *map(str, words)], capture_output=True,
-                              text=True, encoding='utf-8', cwd=tmp_path, timeout=300,
-                              env={**os.environ, 'PYTHONIOENCODING': 'utf-8', 'FASTBOOK_NOTES_CACHE': str(cache), 'FASTBOOK_NOTES_DATA': '', **env})
+        notes = {'PYTHONIOENCODING': 'utf-8', 'FASTBOOK_NOTES_CACHE': str(cache), 'FASTBOOK_NOTES_DATA': ''}
+        return subprocess.run([sys.executable, '-c', 'from fastbook_notes.cli import main; main()', *map(str, words)], cwd=tmp_path,
+                              env={**os.environ, **notes, **env}, capture_output=True, text=True, encoding='utf-8', timeout=300)
     return run
 
 
@@ -90,11 +103,18 @@ def blocked_network(tmp_path_factory):
 
 
 # The longest first, so that the last one doesn't keep one process waiting for the other.
-LONGEST = ['test_run', 'test_apps', 'test_website', 'test_models', 'test_several_processes', 'test_wheel', 'test_predict', 'test_checkpoints']
+LONGEST = ('test_run', 'test_apps', 'test_website', 'test_models', 'test_several_processes', 'test_wheel', 'test_predict',
+           'test_checkpoints')
+# Files that train, and fixtures that start the command or build something; a single test says `@pytest.mark.slow`.
+SLOW = {'test_run', 'test_models', 'test_several_processes', 'test_predict', 'test_checkpoints',
+        'command', 'built', 'site', 'blocked_network'}
 
 
 def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
+    for item in items:
+        if 'browser' in item.fixturenames: item.add_marker('browser')
+        if SLOW & {item.path.stem, *item.fixturenames}: item.add_marker('slow')
 
 
 # ---- a browser, and pages that must not complain
@@ -104,7 +124,8 @@ LOCAL = 'http://127.0.0.1:', 'ws://127.0.0.1:', 'data:', 'blob:', 'file:'
 
 def complains(message) -> bool:
     "Whether a page's console has an error or a warning of ours; html-manager warns of its own accord, and Voila of JupyterLab's versions"
-    return message.type == 'error' or message.type == 'warning' and 'html-manager' not in message.location['url'] and not re.search('shared (singleton )?module', message.text)
+    if message.type != 'warning': return message.type == 'error'
+    return 'html-manager' not in message.location['url'] and not re.search('shared (singleton )?module', message.text)
 
 
 def not_here(reason: str, **options):
@@ -114,43 +135,38 @@ def not_here(reason: str, **options):
 
 
 @pytest.fixture(scope='session')
-def browser():
-    "A Chromium"
-    try: from playwright.sync_api import sync_playwright
-    except ImportError: not_here('playwright is not installed')
+def browser_type_launch_args(browser_type_launch_args):
+    "pytest-playwright's browser is the Chromium that is here; `pytest --headed --slowmo 500` and `--tracing on` are its options"
     found = find_browser()
     if not found: not_here("there is no Chromium: install your system's package, or run `playwright install chromium`")
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=found, args=OPTIONS)
-        yield chromium
-        chromium.close()
+    return {**browser_type_launch_args, 'executable_path': found, 'args': OPTIONS}
 
 
 @pytest.fixture
-def visit(browser):
+def visit(new_context):
     "Opens a page; at the end of the test, nothing may have been amiss on any"
-    amiss, contexts = [], []
+    amiss, pages = [], []
 
     def open_page(address, **options):
-        context = browser.new_context(**{'viewport': {'width': 1280, 'height': 900}, **options})
-        contexts.append(context)
-        page = context.new_page()
-        page.on('console', lambda message: amiss.append(f'{page.url}: {message.type}: {message.text}') if complains(message) else None)
+        page = new_context(**{'viewport': {'width': 1280, 'height': 900}, **options}).new_page()
+        page.on('console', lambda said: amiss.append(f'{page.url}: {said.type}: {said.text}') if complains(said) else None)
         page.on('pageerror', lambda error: amiss.append(f'{page.url}: {error}'))
         page.on('response', lambda response: amiss.append(f'{response.status}: {response.url}') if response.status >= 400 else None)
         page.on('request', lambda request: None if request.url.startswith(LOCAL) else amiss.append(f'elsewhere: {request.url}'))
         page.goto(address, wait_until='load')
+        pages.append(page)
         return page
 
     yield open_page
-    for context in contexts: context.close()
+    for page in pages: # What it still has to say is heard as it closes
+        if not page.is_closed(): page.context.close()
     assert amiss == []
 
 
 def pytest_terminal_summary(terminalreporter):
     "Print the figures that tests reached, also those of other processes"
-    reports = [report for reports in terminalreporter.stats.values() for report in reports]
-    figures = [value for report in reports if getattr(report, 'when', '') == 'call' for name, value in report.user_properties if name == 'figure']
+    reports = [report for reports in terminalreporter.stats.values() for report in reports if getattr(report, 'when', '') == 'call']
+    figures = [value for report in reports for name, value in report.user_properties if name == 'figure']
     if not figures: return
     terminalreporter.section('figures')
     for figure in figures: terminalreporter.write_line(figure)

@@ -90,6 +90,7 @@ def test_an_unwritable_cache_is_named(command, tmp_path):
     says_no(command('data', 'get', 'MNIST_SAMPLE', FASTBOOK_NOTES_CACHE=str(locked)), 'locked', 'FASTBOOK_NOTES_CACHE')
 
 
+@pytest.mark.slow
 def test_a_cache_that_is_a_file_is_named(command, tmp_path):
     (tmp_path/'taken').write_text('mine')
     says_no(command('data', 'get', 'MNIST_SAMPLE', FASTBOOK_NOTES_CACHE=str(tmp_path/'taken')), 'taken', 'FASTBOOK_NOTES_CACHE')
@@ -150,6 +151,7 @@ main()
 '''
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_nothing_half_written(tmp_path):
     cache = tmp_path/'cache'
     done = subprocess.run([sys.executable, '-c', FULL_DISK, 'data', 'get', 'PETS'], capture_output=True, text=True, cwd=tmp_path,
@@ -172,6 +174,7 @@ main()
 '''
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_while_pages_are_written(tmp_path, cache):
     done = subprocess.run([sys.executable, '-c', FULL_OUT, 'run', '3'], capture_output=True, text=True, cwd=tmp_path,
                           env={**os.environ, 'FASTBOOK_NOTES_CACHE': str(cache)})
@@ -211,6 +214,7 @@ def test_lab_in_an_unusable_folder(command, tmp_path):
     says_no(command('lab', 'notes', '--copy-only'), 'notes', 'another folder')
 
 
+@pytest.mark.slow
 def test_a_chapter_that_fails_is_named_and_the_others_run(tmp_path, cache):
     "Run from a package whose chapter 3 is broken, and whose chapters are short"
     from nbformat.v4 import new_code_cell, new_notebook

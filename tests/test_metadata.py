@@ -1,15 +1,16 @@
 "One home for what the package is: settings.ini; the rest agrees with it."
-import ast
+import functools
 import sys
 import tomllib
 from importlib.metadata import distribution, packages_distributions
 
+import nbformat
+import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import fastbook_notes
-
-from conftest import ROOT
+from conftest import NOTEBOOKS, ROOT, imported, notebook_name
 
 
 def names(requirements):
@@ -44,18 +45,50 @@ def test_requirements_have_lower_bounds_and_no_upper_ones(settings):
         assert [s.operator for s in Requirement(line).specifier] == ['>='], line
 
 
-def test_every_import_is_required(settings):
-    "A wheel in an empty environment finds all that its modules import: each is the standard library's, ours, or a requirement's"
-    required, owners = names(settings['requirements']), packages_distributions()
-    brought = {'fastcore': 'fastai', 'fastprogress': 'fastai', 'rich': 'typer', 'traitlets': 'nbclient', 'nbformat': 'nbclient',
-               'huggingface_hub': 'timm', 'packaging': 'fastai', 'IPython': 'ipywidgets', 'scipy': 'fastai', 'sklearn': 'fastai'}
-    # Imported where they are used, after a look at whether they are there, with a line that says what to install.
-    development_only = {('chapters', 'nbdev'), ('distributed', 'accelerate'), ('train', 'pyarrow'), ('model_folder', 'onnxruntime')}
-    missing = set()
-    for module in (ROOT/'fastbook_notes').rglob('*.py'):
-        for node in ast.walk(ast.parse(module.read_text(encoding='utf-8'))):
-            imported = [a.name for a in node.names] if isinstance(node, ast.Import) else [node.module] if isinstance(node, ast.ImportFrom) and not node.level else []
-            for top in {name.partition('.')[0] for name in imported} - set(sys.stdlib_module_names) - {'fastbook_notes'}:
-                mine = {canonicalize_name(owner) for owner in owners.get(top, [top])} | {brought.get(top)}
-                if not mine & required and (module.stem, top) not in development_only: missing.add((module.stem, top))
-    assert missing == set()
+# Imported where they are used, after a look at whether they are there, with a line that says what to install.
+DEVELOPMENT_ONLY = {'chapters': {'nbdev'}, 'models/distributed': {'accelerate'}, 'train': {'pyarrow'}}
+# Cells that only compare: they are run by whoever develops.
+COMPARED = {'models/backbones': {'skimage'}}
+
+
+owners_of = functools.cache(packages_distributions)
+
+
+def not_required(source, requirements):
+    "The top-level names that a source imports, and which are neither the standard library's, ours, nor a requirement's"
+    tops = {name.partition('.')[0] for name in imported(source, 'fastbook_notes.x.x')} - set(sys.stdlib_module_names) - {'fastbook_notes'}
+    return {top for top in tops if not {canonicalize_name(owner) for owner in owners_of().get(top, [top])} & names(requirements)}
+
+
+PACKAGE = ROOT/'fastbook_notes'
+MODULES = {path.relative_to(PACKAGE).with_suffix('').as_posix(): path for path in sorted(PACKAGE.rglob('*.py'))}
+
+
+@pytest.mark.parametrize('name', MODULES)
+def test_every_import_is_required(name, settings):
+    "A wheel in an empty environment finds all that its modules import"
+    assert not_required(MODULES[name].read_text(encoding='utf-8'), settings['requirements']) == DEVELOPMENT_ONLY.get(name, set())
+
+
+@pytest.mark.parametrize('path', NOTEBOOKS, ids=notebook_name)
+def test_every_import_of_a_notebook_is_required(path, settings):
+    "The wheel carries the notebooks as well"
+    cells = [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == 'code']
+    source = '\n'.join(line for cell in cells for line in cell.splitlines() if not line.startswith(('%', '!')))
+    allowed = DEVELOPMENT_ONLY.get(notebook_name(path), set()) | COMPARED.get(notebook_name(path), set())
+    assert not_required(source, settings['requirements']) == allowed
+
+
+def test_what_is_not_required_is_found():
+    source = 'import os, sklearn.metrics\nfrom rich import box\ndef f(): import yaml\nfrom ..errors import NotesError'
+    assert not_required(source, 'scikit-learn>=1.5') == {'rich', 'yaml'}
+
+
+def test_what_the_tests_need_is_required(settings):
+    "By whoever installs `.[dev]` and website/requirements.txt"
+    lines = (ROOT/'website'/'requirements.txt').read_text(encoding='utf-8').splitlines()
+    website = '\n'.join(['', *(line for line in lines if not line.startswith('#'))])
+    local = {path.stem for folder in ('tests', 'website', 'benchmarks') for path in (ROOT/folder).glob('*.py')}
+    for path in [*(ROOT/'tests').glob('*.py'), *(ROOT/'benchmarks').glob('*.py'), *(ROOT/'website').glob('*.py'), ROOT/'setup.py']:
+        missing = not_required(path.read_text(encoding='utf-8'), settings['requirements'] + settings['dev_requirements'] + website)
+        assert missing <= local, path.name

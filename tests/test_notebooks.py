@@ -7,10 +7,12 @@ import pytest
 
 from fastbook_notes.chapters import CHAPTERS, code_digest, stored_result
 
-MACHINE_PATH = re.compile(r'(?<![\w.:/~-])/(?:home|Users|root|tmp|work|private|opt|var|usr|mnt)/\w|[A-Z]:\\\\?(?:Users|Windows|Temp)|site-packages|ipykernel_\d+')
+MACHINE_PATH = re.compile(r'(?<![\w.:/~-])/(?:home|Users|root|tmp|work|private|opt|var|usr|mnt)/\w|[A-Z]:\\\\?(?:Users|Windows|Temp)'
+                          r'|site-packages|ipykernel_\d+')
 ADDRESS = re.compile(r' at 0x[0-9a-f]{6,}')
 PROGRESS = re.compile(r'\d+%\|')
 WARNING = re.compile(r'\b\w*Warning: ')
+UNWANTED = {'a path of the machine': MACHINE_PATH, 'a memory address': ADDRESS, 'a progress bar': PROGRESS, 'a warning': WARNING}
 
 
 def code_cells(notebook):
@@ -42,19 +44,23 @@ def complaints(notebook) -> list[str]:
         found.append('its outputs are not those of its code: run `fastbook-notes store`')
     for number, cell in enumerate(code_cells(notebook), 1):
         body = statements(cell)
-        first = cell.source.strip().splitlines()[-1][:60]
-        say = lambda what: found.append(f'cell {number} (`{first}`): {what}')
-        if 0 < sum(map(is_import, body)) < len(body): say('mixes imports with other code')
-        shows = body and isinstance(body[-1], ast.Expr) and not isinstance(body[-1].value, (ast.Call, ast.Constant)) and not cell.source.rstrip().endswith(';')
-        if shows and not cell.outputs: say('ends in a value and has no output')
-        if 'plt.show()' in cell.source and '#| export' not in cell.source and not cell.outputs: say('draws a figure and has no output')
-        for output in cell.outputs:
-            if output.output_type == 'error': say(f'failed: {output.ename}')
-            if output.output_type == 'stream' and output.name == 'stderr': say(f'wrote to stderr: {output.text[:80]}')
-        for text in texts(cell):
-            for what, pattern in (('a path of the machine', MACHINE_PATH), ('a memory address', ADDRESS), ('a progress bar', PROGRESS), ('a warning', WARNING)):
-                if match := pattern.search(text): say(f'shows {what}: {text[max(0, match.start() - 20):match.end() + 20]!r}')
+        last = cell.source.strip().splitlines()[-1][:60]
+        found += [f'cell {number} (`{last}`): {complaint}' for complaint in complaints_of_cell(cell, body)]
     return found
+
+
+def complaints_of_cell(cell, body):
+    "What is wrong with a code cell and its outputs"
+    if 0 < sum(map(is_import, body)) < len(body): yield 'mixes imports with other code'
+    ends_in_value = body and isinstance(body[-1], ast.Expr) and not isinstance(body[-1].value, (ast.Call, ast.Constant))
+    if ends_in_value and not cell.source.rstrip().endswith(';') and not cell.outputs: yield 'ends in a value and has no output'
+    if 'plt.show()' in cell.source and '#| export' not in cell.source and not cell.outputs: yield 'draws a figure and has no output'
+    for output in cell.outputs:
+        if output.output_type == 'error': yield f'failed: {output.ename}'
+        if output.output_type == 'stream' and output.name == 'stderr': yield f'wrote to stderr: {output.text[:80]}'
+    for text in texts(cell):
+        for what, pattern in UNWANTED.items():
+            if match := pattern.search(text): yield f'shows {what}: {text[max(0, match.start() - 20):match.end() + 20]!r}'
 
 
 def test_notebook_is_stored_as_it_ran(notebook):

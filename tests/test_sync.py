@@ -11,21 +11,24 @@ from fastbook_notes.chapters import CHAPTERS, readme_of, stored_run
 
 
 def test_modules_are_what_the_notebooks_export(tmp_path):
-    for name in ('nbs', 'fastbook_notes'): shutil.copytree(ROOT/name, tmp_path/name, ignore=shutil.ignore_patterns('__pycache__', '.ipynb_checkpoints'))
+    litter = shutil.ignore_patterns('__pycache__', '.ipynb_checkpoints')
+    for name in ('nbs', 'fastbook_notes'): shutil.copytree(ROOT/name, tmp_path/name, ignore=litter)
     for name in ('settings.ini', 'pyproject.toml', 'setup.py', 'README.md'): shutil.copy(ROOT/name, tmp_path/name)
     for module in (tmp_path/'fastbook_notes').rglob('*.py'):
         if module.name != '__init__.py': module.unlink()
-    done = subprocess.run([sys.executable, '-c', 'from nbdev.doclinks import nbdev_export; nbdev_export()'], cwd=tmp_path, capture_output=True, text=True,
-                          env={**os.environ, 'PYTHONPATH': str(tmp_path)})
+    done = subprocess.run([sys.executable, '-c', 'from nbdev.doclinks import nbdev_export; nbdev_export()'], cwd=tmp_path,
+                          capture_output=True, text=True, env={**os.environ, 'PYTHONPATH': str(tmp_path)})
     assert done.returncode == 0, done.stderr
-    exported, committed = ({p.relative_to(root).as_posix(): p.read_text(encoding='utf-8') for p in (root/'fastbook_notes').rglob('*.py')} for root in (tmp_path, ROOT))
+    exported, committed = ({p.relative_to(root).as_posix(): p.read_text(encoding='utf-8') for p in (root/'fastbook_notes').rglob('*.py')}
+                           for root in (tmp_path, ROOT))
     assert exported == committed
 
 
 def test_every_module_has_a_notebook():
     defaults = {line.split()[-1] for path in NOTEBOOKS for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == 'code'
                 for line in cell.source.splitlines() if line.startswith('#| default_exp')}
-    modules = {'.'.join(p.relative_to(ROOT/'fastbook_notes').with_suffix('').parts) for p in (ROOT/'fastbook_notes').rglob('*.py') if not p.stem.startswith('_')}
+    package = ROOT/'fastbook_notes'
+    modules = {'.'.join(p.relative_to(package).with_suffix('').parts) for p in package.rglob('*.py') if not p.stem.startswith('_')}
     assert modules == defaults
 
 
@@ -54,5 +57,5 @@ def test_make_help_lists_every_target():
     import re
     text = (ROOT/'Makefile').read_text(encoding='utf-8')
     targets = set(re.search(r'^\.PHONY: (.*)$', text, re.MULTILINE).group(1).split())
-    described = set(re.findall(r'^(\w+):.*## \S', text, re.MULTILINE))
-    assert described == targets >= {'run', 'test', 'lab', 'help'}
+    described = set(re.findall(r'^([\w-]+):.*## \S', text, re.MULTILINE))
+    assert described == targets >= {'run', 'test', 'test-quick', 'lint', 'lab', 'help'}

@@ -186,7 +186,7 @@ def test_ids_are_unique(site):
 
 
 def test_long_lines_hang_and_lose_nothing():
-    from mend import with_hanging_lines
+    from postprocess import with_hanging_lines
     long = 'x = ' + '1 + '*20 + '1'
     lines = ['<span class="cf">def</span> f():', f'    <span class="cf">{long}</span>', f'<span class="st">"{long}', f'{long}"</span>', '', long]
     for code in ('\n'.join(lines), '\n'.join(lines) + '\n'):

@@ -4,7 +4,6 @@ import os
 import shutil
 import subprocess
 import sys
-import sysconfig
 import tarfile
 import venv
 import zipfile
@@ -19,7 +18,8 @@ EXPORTS = {
     'mnist_basics': {
         'sigmoid': 'x', 'batch_accuracy': 'predictions, targets', 'mnist_loss': 'predictions, targets', 'init_params': 'size, std=1.0',
         'LinearModel': 'in_features, out_features', 'LinearModel.parameters': 'self', 'SimpleNet': 'in_features, out_features',
-        'SimpleLearner': 'data_loaders, model', 'SimpleLearner.calculate_gradient': 'self, image, target', 'SimpleLearner.step': 'self, learning_rate',
+        'SimpleLearner': 'data_loaders, model', 'SimpleLearner.calculate_gradient': 'self, image, target',
+        'SimpleLearner.step': 'self, learning_rate',
         'SimpleLearner.reset_gradient': 'self', 'SimpleLearner.train_epoch': 'self, learning_rate', 'SimpleLearner.validate_epoch': 'self',
         'SimpleLearner.train_model': 'self, epochs, learning_rate',
     },
@@ -29,7 +29,7 @@ EXPORTS = {
                  'decode_one_hot': None, 'binary_cross_entropy': 'inputs, targets', 'accuracy_at': None, 'best_threshold': None},
     'data.datasets': {'get_dataset': 'name, size'},
     'models.backbones': {'pretrained_learner': None},
-    'data.drawings': {'draw_pet': None, 'draw_scene': None},
+    'data.drawings.pets': {'draw_pet': None}, 'data.drawings.scenes': {'draw_scene': None},
     'production': {}, 'ethics': {}, 'chapters': {}, 'errors': {'NotesError': None}, 'cli': {'main': ''},
 }
 
@@ -45,8 +45,8 @@ for module in json.loads(sys.argv[1]):
         found[module + '.' + name] = [(p.name, None if p.default is p.empty else repr(p.default)) for p in parameters]
 import fastbook_notes
 from fastbook_notes.chapters import notebooks_folder
-print(json.dumps(dict(found=found, file=fastbook_notes.__file__, version=fastbook_notes.__version__,
-                      notebooks=sorted(p.relative_to(notebooks_folder()).with_suffix('').as_posix() for p in notebooks_folder().rglob('*.ipynb')))))
+notebooks = sorted(p.relative_to(notebooks_folder()).with_suffix('').as_posix() for p in notebooks_folder().rglob('*.ipynb'))
+print(json.dumps(dict(found=found, file=fastbook_notes.__file__, version=fastbook_notes.__version__, notebooks=notebooks)))
 '''
 
 
@@ -54,9 +54,11 @@ print(json.dumps(dict(found=found, file=fastbook_notes.__file__, version=fastboo
 def built(tmp_path_factory):
     "The wheel and the sdist, built in a copy, so that nothing is left in the checkout"
     folder = tmp_path_factory.mktemp('built')
-    rooms = shutil.ignore_patterns('.*', '_*', 'build', 'dist', '*.egg-info', 'tests')
-    shutil.copytree(ROOT, folder/'checkout', ignore=lambda at, names: rooms(at, names) if Path(at) == ROOT else shutil.ignore_patterns('__pycache__', '.ipynb_checkpoints')(at, names))
-    done = subprocess.run([sys.executable, '-m', 'build', '--no-isolation', '--outdir', str(folder), str(folder/'checkout')], capture_output=True, text=True)
+    outside = shutil.ignore_patterns('.*', '_*', 'build', 'dist', '*.egg-info', 'tests', 'website')
+    inside = shutil.ignore_patterns('__pycache__', '.ipynb_checkpoints')
+    shutil.copytree(ROOT, folder/'checkout', ignore=lambda at, names: (outside if Path(at) == ROOT else inside)(at, names))
+    words = [sys.executable, '-m', 'build', '--no-isolation', '--outdir', str(folder), str(folder/'checkout')]
+    done = subprocess.run(words, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return next(folder.glob('*.whl')), next(folder.glob('*.tar.gz'))
 
@@ -67,9 +69,12 @@ def elsewhere(built, tmp_path_factory):
     folder = tmp_path_factory.mktemp('elsewhere')
     venv.create(folder/'env', with_pip=False)
     python = folder/'env'/('Scripts/python.exe' if os.name == 'nt' else 'bin/python')
-    installed = subprocess.run([python, '-c', 'import sysconfig; print(sysconfig.get_path("purelib"))'], capture_output=True, text=True, check=True).stdout.strip()
-    subprocess.run([sys.executable, '-m', 'pip', '--quiet', '--python', str(python), 'install', '--no-deps', str(built[0])], check=True, capture_output=True)
-    with open(os.path.join(installed, 'lent.pth'), 'w') as lent: lent.write(sysconfig.get_path('purelib') + '\n')
+    words = [python, '-c', 'import sysconfig; print(sysconfig.get_path("purelib"))']
+    place = subprocess.run(words, capture_output=True, text=True, check=True)
+    words = [sys.executable, '-m', 'pip', '--quiet', '--python', str(python), 'install', '--no-deps', str(built[0])]
+    subprocess.run(words, check=True, capture_output=True)
+    lent = [path for path in sys.path if path.endswith('site-packages')]
+    Path(place.stdout.strip(), 'lent.pth').write_text('\n'.join(lent))
     return python
 
 
@@ -81,7 +86,8 @@ def in_elsewhere(python, folder, *words):
 @pytest.fixture(scope='session')
 def looked(elsewhere, tmp_path_factory):
     "What the installed wheel exports"
-    done = in_elsewhere(elsewhere, tmp_path_factory.mktemp('empty'), '-c', LOOK, json.dumps({module: list(names) for module, names in EXPORTS.items()}))
+    asked = json.dumps({module: list(names) for module, names in EXPORTS.items()})
+    done = in_elsewhere(elsewhere, tmp_path_factory.mktemp('empty'), '-c', LOOK, asked)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -91,7 +97,10 @@ def test_the_wheel_and_not_the_checkout_is_imported(looked, elsewhere, settings)
     assert looked['version'] == settings['version']
 
 
-@pytest.mark.parametrize('name, signature', [(f'{module}.{name}', signature) for module, names in EXPORTS.items() for name, signature in names.items()])
+SIGNATURES = {f'{module}.{name}': signature for module, names in EXPORTS.items() for name, signature in names.items()}
+
+
+@pytest.mark.parametrize('name, signature', SIGNATURES.items())
 def test_export(looked, name, signature):
     parameters = looked['found'][name]
     if signature is None: return
@@ -108,7 +117,8 @@ def test_notebooks_travel_in_the_wheel(looked):
 
 def test_notebooks_travel_in_the_sdist(built):
     with tarfile.open(built[1]) as sdist: names = {name.partition('/')[2] for name in sdist.getnames()}
-    assert {'settings.ini', 'setup.py', 'pyproject.toml', 'README.md', 'LICENSE', *(f'nbs/{notebook_name(p)}.ipynb' for p in NOTEBOOKS)} <= names
+    notebooks = {f'nbs/{notebook_name(path)}.ipynb' for path in NOTEBOOKS}
+    assert {'settings.ini', 'setup.py', 'pyproject.toml', 'README.md', 'LICENSE', *notebooks} <= names
 
 
 def test_the_wheel_holds_only_the_package(built):
@@ -118,6 +128,8 @@ def test_the_wheel_holds_only_the_package(built):
 
 def test_the_command_is_installed(elsewhere, tmp_path):
     command = elsewhere.parent/('fastbook-notes.exe' if os.name == 'nt' else 'fastbook-notes')
-    done = in_elsewhere(elsewhere, tmp_path, '-c', f'import subprocess, sys; sys.exit(subprocess.run([{str(command)!r}, "lab", "mine", "--copy-only"]).returncode)')
+    code = f'import subprocess, sys; sys.exit(subprocess.run([{str(command)!r}, "lab", "mine", "--copy-only"]).returncode)'
+    done = in_elsewhere(elsewhere, tmp_path, '-c', code)
     assert done.returncode == 0, done.stderr
-    assert sorted(p.relative_to(tmp_path/'mine').with_suffix('').as_posix() for p in (tmp_path/'mine').rglob('*.ipynb')) == sorted(map(notebook_name, NOTEBOOKS))
+    copied = sorted(path.relative_to(tmp_path/'mine').with_suffix('').as_posix() for path in (tmp_path/'mine').rglob('*.ipynb'))
+    assert copied == sorted(map(notebook_name, NOTEBOOKS))

@@ -1,4 +1,5 @@
-"""Build the website into `_docs/` from the notebooks as they are stored: `python website/build.py`, or with `--preview` serve it and follow changes.
+"""Build the website into `_docs/` from the notebooks as they are stored: `python website/build.py`, or with `--preview` serve it
+and follow changes.
 
 nbdev processes the notebooks, smalldocs renders them, and what is left is done here, a function for each step. Nothing is trained, nothing
 is written into `nbs/`, and once npm has put the front-end files into `website/node_modules` nothing is fetched."""
@@ -35,7 +36,8 @@ def fetch_front_end():
     done, wanted = MODULES/'.installed', hashlib.sha256((HERE/'package-lock.json').read_bytes()).hexdigest()
     if done.exists() and done.read_text() == wanted: return
     npm = shutil.which('npm')
-    if not npm: raise BuildError('the front-end files are not here, and neither is npm to fetch them; install Node.js 18 or newer and build again.')
+    if not npm:
+        raise BuildError('the front-end files are not here, and neither is npm to fetch them; install Node.js 18 or newer and build again.')
     if subprocess.run([npm, 'ci', '--no-progress'], cwd=HERE, stdout=subprocess.DEVNULL).returncode:
         raise BuildError('npm could not fetch the front-end files; it says why above. This needs a network, once.')
     done.write_text(wanted)
@@ -44,18 +46,22 @@ def fetch_front_end():
 def process(force:bool=False) -> Path: # The folder of the processed notebooks
     "Let nbdev add entries and links; notebooks that have not changed since the last time are left alone"
     import nbdev.serve
+
     from entries import SiteFilter
     nbdev.serve.FilterDefaults = SiteFilter
     os.chdir(ROOT)
     last = ROOT/'_proc'
-    changed = last.exists() and max(p.stat().st_mtime for p in [HERE/'entries.py', *(ROOT/'fastbook_notes').rglob('[!_]*.py')]) > last.stat().st_mtime
+    sources = [HERE/'entries.py', *(ROOT/'fastbook_notes').rglob('[!_]*.py')]
+    changed = last.exists() and max(p.stat().st_mtime for p in sources) > last.stat().st_mtime
     return Path(nbdev.serve.proc_nbs(n_workers=0, force=force or changed)) # In one process: others would have to import fastai anew
 
 
 def stage(processed:Path, folder:Path, pages:list[Notebook]):
     "Write the project that smalldocs renders, and beside it in `static/` what it would not copy"
-    with ThreadPoolExecutor() as pool: list(pool.map(lambda page: stage_notebook(page, processed, folder), pages)) # Pillow writes several pictures at once
-    pictures = [p for p in NBS.rglob('*') if p.suffix in ('.png', '.jpg', '.svg', '.webp', '.gif') and not any(part.startswith(('.', '_')) for part in p.relative_to(NBS).parts)]
+    with ThreadPoolExecutor() as pool: # Pillow writes several pictures at once
+        list(pool.map(lambda page: stage_notebook(page, processed, folder), pages))
+    def is_hidden(path): return any(part.startswith(('.', '_')) for part in path.relative_to(NBS).parts)
+    pictures = [p for p in NBS.rglob('*') if p.suffix in ('.png', '.jpg', '.svg', '.webp', '.gif') and not is_hidden(p)]
     for path in pictures:
         (folder/path.relative_to(NBS)).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, folder/path.relative_to(NBS))
@@ -80,13 +86,16 @@ def site_config(pages:list[Notebook]) -> dict:
                 inside = entry['contents']
                 inside = [n for n in names if Path(n).match(inside)] if isinstance(inside, str) else inside
                 if inside := list(present(inside)): yield {**entry, 'contents': inside}
-            elif not entry['href'].endswith('.ipynb') or entry['href'] in names: yield {**entry, 'href': names.get(entry['href'], entry['href'])}
+            elif not entry['href'].endswith('.ipynb') or entry['href'] in names:
+                yield {**entry, 'href': names.get(entry['href'], entry['href'])}
 
     exports = {'text': 'All exports', 'href': 'exports.md'}
     website['sidebar']['contents'] = [*present(website['sidebar']['contents']), exports]
     website['navbar']['left'] = [*present(website['navbar']['left']), exports]
-    website.update({'site-url': SITE, 'repo-url': REPOSITORY, 'repo-branch': 'main', 'favicon': 'favicon.svg', 'description': settings()['description']})
-    website['page-footer'] = {'left': f"fastbook_notes {settings()['version']}, {settings()['license']}", 'right': '[Licences](/licences.md) · [The pages as Markdown](/llms.txt)'}
+    website.update({'site-url': SITE, 'repo-url': REPOSITORY, 'repo-branch': 'main',
+                    'favicon': 'favicon.svg', 'description': settings()['description']})
+    website['page-footer'] = {'left': f"fastbook_notes {settings()['version']}, {settings()['license']}",
+                              'right': '[Licences](/licences.md) · [The pages as Markdown](/llms.txt)'}
     del config['metadata-files'], config['format']['commonmark']
     config['project']['output-dir'] = 'site'
     return config
@@ -128,15 +137,18 @@ def copy_static(folder:Path, out:Path, pages:list[Notebook]):
 
 def write_search_index(out:Path):
     "The index as a script, which a page opened from a folder can load too"
-    entries = [[e['href'], e['title'], e['section'], re.sub(r'\s+', ' ', e['text'])] for e in json.loads((out/'search.json').read_text(encoding='utf-8'))]
-    (out/'assets'/'search-index.js').write_text(f'window.searchIndex = {json.dumps(entries, ensure_ascii=False, separators=(",", ":"))};\n', encoding='utf-8')
+    found = json.loads((out/'search.json').read_text(encoding='utf-8'))
+    entries = [[e['href'], e['title'], e['section'], re.sub(r'\s+', ' ', e['text'])] for e in found]
+    index = json.dumps(entries, ensure_ascii=False, separators=(',', ':'))
+    (out/'assets'/'search-index.js').write_text(f'window.searchIndex = {index};\n', encoding='utf-8')
     (out/'search.json').unlink()
     shutil.rmtree(out/'site_libs'/'fuse')
 
 
 def list_external_links(out:Path):
     "Every address elsewhere that a page leads to, a line each, for the job that checks them"
-    found = {html.unescape(link) for path in out.rglob('*.html') for link in re.findall(r'href="(https?://[^"#]+)', path.read_text(encoding='utf-8'))}
+    texts = (path.read_text(encoding='utf-8') for path in out.rglob('*.html'))
+    found = {html.unescape(link) for text in texts for link in re.findall(r'href="(https?://[^"#]+)', text)}
     (out/'external-links.txt').write_text('\n'.join(sorted(link for link in found if not link.startswith(SITE))) + '\n', encoding='utf-8')
 
 
@@ -154,9 +166,12 @@ def mend_twins(out:Path):
 
 def keep_used_icons(out:Path):
     "Of two thousand icons, those that a page or a style names"
-    used = {name for pattern in ('*.html', '*.js', 'smalldocs.css') for path in out.rglob(pattern) for name in re.findall(r'\bbi-([\w-]+)', path.read_text(encoding='utf-8'))}
+    texts = (path.read_text(encoding='utf-8') for pattern in ('*.html', '*.js', 'smalldocs.css') for path in out.rglob(pattern))
+    used = {name for text in texts for name in re.findall(r'\bbi-([\w-]+)', text)}
     path = out/'site_libs'/'bootstrap-icons'/'bootstrap-icons.min.css'
-    path.write_text(re.sub(r'\.bi-([\w-]+)::before\{content:"[^"]*"\}', lambda rule: rule[0] if rule[1] in used else '', path.read_text(encoding='utf-8')), encoding='utf-8')
+    rules = path.read_text(encoding='utf-8')
+    kept = re.sub(r'\.bi-([\w-]+)::before\{content:"[^"]*"\}', lambda rule: rule[0] if rule[1] in used else '', rules)
+    path.write_text(kept, encoding='utf-8')
 
 
 def mend_styles(out:Path):
@@ -172,13 +187,14 @@ def write_redirects(out:Path):
         if not (out/new).is_file(): raise BuildError(f'{old} should lead to {new}, which is not there; correct website/redirects.json.')
         there = '../'*old.count('/') + new
         (out/old).parent.mkdir(parents=True, exist_ok=True)
-        (out/old).write_text(f'<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<title>Moved</title>\n<link rel="canonical" href="{SITE}{new}">\n<meta http-equiv="refresh" content="0; url={there}">\n'
+        (out/old).write_text(f'<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<title>Moved</title>\n'
+                             f'<link rel="canonical" href="{SITE}{new}">\n<meta http-equiv="refresh" content="0; url={there}">\n'
                              f'<p>This page is now <a href="{there}">{new}</a>.</p>\n</html>\n', encoding='utf-8')
 
 
 def finish(folder:Path, out:Path, pages:list[Notebook]):
     "Everything between smalldocs and a site that needs nobody else"
-    from mend import mend_pages
+    from postprocess import mend_pages
     mend_pages(out)
     mend_styles(out)
     keep_used_icons(out)
@@ -216,6 +232,7 @@ def preview(port:int):
     import functools
     import threading
     from http.server import ThreadingHTTPServer
+
     from smalldocs.serve import Handler, snapshot
     server = ThreadingHTTPServer(('127.0.0.1', port), functools.partial(Handler, directory=str(OUT)))
     threading.Thread(target=server.serve_forever, daemon=True).start()

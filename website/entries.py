@@ -81,7 +81,8 @@ class Entry(BasicMarkdownRenderer):
     "An export as a heading, a link to its source, its signature, what it does, and a table of its parameters"
     def _repr_markdown_(self):
         source, defaults = source_link(self.module, self.nm), written_defaults(self.sym)
-        parts = [f'{"#"*self.title_level} {self.nm} {{#{self.nm.lower()} .entry}}', f'[source]({source}){{.source-link aria-label="Source of {self.nm}"}}' if source else '',
+        link = f'[source]({source}){{.source-link aria-label="Source of {self.nm}"}}' if source else ''
+        parts = [f'{"#"*self.title_level} {self.nm} {{#{self.nm.lower()} .entry}}', link,
                  f'```python\n{brief_signature(self.nm, self.sig, defaults)}\n```', self.docs, parameter_table(self.sym, defaults)]
         return '\n\n'.join(part for part in parts if part)
 
@@ -107,8 +108,10 @@ def entry_calls(cell) -> list[str]: # Source of a cell each
     for node in cell.parsed_() or []:
         if not isinstance(node, DEFINITIONS) or node.name.startswith('_'): continue
         defined = showdoc_nm(node)
-        for name in defined if isinstance(defined, list) else [defined]: calls.append(f'show_doc({name}, title_level={4 if "." in name else 3})')
-        if isinstance(node, ast.ClassDef): calls += [f'show_doc({node.name}.{method.name}, title_level=4)' for method in node.body if is_public_method(method)]
+        for name in defined if isinstance(defined, list) else [defined]:
+            calls.append(f'show_doc({name}, title_level={4 if "." in name else 3})')
+        if isinstance(node, ast.ClassDef):
+            calls += [f'show_doc({node.name}.{method.name}, title_level=4)' for method in node.body if is_public_method(method)]
     return calls
 
 
@@ -138,7 +141,8 @@ class RunEntries(exec_show_docs):
         super().__call__(cell)
         if cell.cell_type != 'code': return
         if 'show_doc(' not in cell.source: cell.outputs = stored
-        elif not any('text/markdown' in output.get('data', {}) for output in cell.outputs): raise ValueError(f'there is no entry for {cell.source}: {cell.outputs}')
+        elif not any('text/markdown' in output.get('data', {}) for output in cell.outputs):
+            raise ValueError(f'there is no entry for {cell.source}: {cell.outputs}')
 
     def end(self): pass
 

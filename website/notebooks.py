@@ -73,7 +73,9 @@ class Notebook:
     @property
     def label(self) -> str:
         if self.number is not None: return f'Chapter {self.number}'
-        return 'App' if self.path.parent == Path('apps/pages') else {'data': 'Data', 'models': 'Models', 'apps': 'Apps'}.get(self.path.parts[0], 'All of it' if self.path.stem != 'index' else '')
+        if self.path.parent == Path('apps/pages'): return 'App'
+        elsewhere = 'All of it' if self.path.stem != 'index' else ''
+        return {'data': 'Data', 'models': 'Models', 'apps': 'Apps'}.get(self.path.parts[0], elsewhere)
 
     @property
     def module(self) -> str|None: # What it exports to
@@ -86,7 +88,8 @@ class Notebook:
 
     @property
     def run(self) -> dict: # What `fastbook-notes store` noted: data, seconds, versions
-        return next((self.stored['metadata'][key]['run'] for key in ('fastbook_notes', 'nbdev') if 'run' in self.stored['metadata'].get(key, {})), {})
+        metadata = self.stored['metadata']
+        return next((metadata[key]['run'] for key in ('fastbook_notes', 'nbdev') if 'run' in metadata.get(key, {})), {})
 
     @property
     def data(self) -> str|None: return next((o['data'][RESULT]['data'] for o in self.outputs if RESULT in o.get('data', {})), None)
@@ -106,11 +109,14 @@ def all_notebooks() -> list[Notebook]: # Home, chapters, apps, tools
 def run_it(page:Notebook) -> str: # Markdown
     "A line for the terminal, the notebook itself, and what its stored outputs come from"
     name = page.path.stem
-    line = f'fastbook-notes run {page.number}' if page.number is not None else f'fastbook-notes app {name}' if page.label == 'App' else 'fastbook-notes lab'
+    elsewhere = f'fastbook-notes app {name}' if page.label == 'App' else 'fastbook-notes lab'
+    line = f'fastbook-notes run {page.number}' if page.number is not None else elsewhere
     file = f'{page.up}notebooks/{page.path.as_posix()}'
     parts = ['::: {.run-it}', raw('<h2>Run it</h2>'), f'```bash\npip install fastbook-notes && {line}\n```',
-             f'<a href="{file}" download>Download the notebook</a>, or [open it in Colab]({COLAB}{page.path.as_posix()}) and begin there with `%pip install fastbook-notes`.']
-    if line.endswith('lab') and page.label: parts.insert(3, f'It opens JupyterLab with a copy of all notebooks; this one is `{page.path.as_posix()}`.')
+             f'<a href="{file}" download>Download the notebook</a>, or [open it in Colab]({COLAB}{page.path.as_posix()}) '
+             'and begin there with `%pip install fastbook-notes`.']
+    if line.endswith('lab') and page.label:
+        parts.insert(3, f'It opens JupyterLab with a copy of all notebooks; this one is `{page.path.as_posix()}`.')
     if page.number is not None:
         parts.append(f'With the real data in place of the sample: `{line} --data full`, or `--data` and a folder of yours.')
     if page.run: parts.append(ran_with(page))
@@ -129,7 +135,8 @@ def ran_with(page:Notebook) -> str:
 # ---- cells
 
 def relinked(text:str, page:Notebook) -> str:
-    "Links between notebooks by the names that pages get, to the published site as links within it, and to the rest of the repository on GitHub"
+    """Links between notebooks by the names that pages get, to the published site as links within it, and to the rest of the repository
+    on GitHub"""
     def renamed(link):
         target, anchor = link[1], link[2] or ''
         return f']({without_number(Path(target)).as_posix()}{anchor})'
@@ -138,7 +145,8 @@ def relinked(text:str, page:Notebook) -> str:
         return link[0] if path.startswith('nbs/') else f']({REPOSITORY}/blob/main/{path}'
     text = re.sub(r'\]\((?![a-z]+:)([^)\s#]+\.ipynb)(#[^)\s]*)?\)', renamed, text)
     text = re.sub(r'\]\((\.\./[^)\s]+)', outside, text)
-    return re.sub(re.escape(SITE) + r'([^\s)#]*?)\.html', lambda link: (posixpath.relpath(link[1], page.path.parent.as_posix()) or '.') + '.ipynb', text)
+    def notebook(link): return posixpath.relpath(link[1], page.path.parent.as_posix()) + '.ipynb'
+    return re.sub(re.escape(SITE) + r'([^\s)#]*?)\.html', notebook, text)
 
 
 def front_matter(text:str, page:Notebook) -> str:
@@ -166,7 +174,8 @@ def figure(data:bytes, alt:str, page:Notebook, folder:Path) -> str: # HTML
     file = Path('figures')/page.source.removesuffix('.ipynb')/f'{hashlib.sha256(data).hexdigest()[:12]}.webp'
     (folder/'static'/file).parent.mkdir(parents=True, exist_ok=True)
     (folder/'static'/file).write_bytes(small)
-    return f'<img src="{page.up}{file.as_posix()}" alt="{html.escape(alt)}" width="{width}" height="{height}" loading="lazy" decoding="async" class="img-fluid figure-img">'
+    return (f'<img src="{page.up}{file.as_posix()}" alt="{html.escape(alt)}" width="{width}" height="{height}" '
+            'loading="lazy" decoding="async" class="img-fluid figure-img">')
 
 
 def table(text:str) -> str: # HTML
@@ -175,7 +184,8 @@ def table(text:str) -> str: # HTML
     text = re.sub(r'<th([^>]*)>\s*</th>', r'<td\1></td>', text)
     if 'colspan' in text or 'rowspan' in text: return text
     rows = [re.findall(r'<t[hd][^>]*>(.*?)</t[hd]>', row, re.DOTALL) for row in re.findall(r'<tr.*?</tr>', text, re.DOTALL)]
-    wordy = {i for i, column in enumerate(zip(*rows[1:], strict=False)) if any(re.search(r'[A-Za-z]{2}', html.unescape(cell)) for cell in column)}
+    def has_word(cell): return re.search(r'[A-Za-z]{2}', html.unescape(cell))
+    wordy = {i for i, column in enumerate(zip(*rows[1:], strict=False)) if any(map(has_word, column))}
 
     def marked(row):
         places = iter(range(len(rows[0]) + 1))
@@ -207,7 +217,9 @@ def reachable(model:str, models:dict) -> list[str]: # Ids
         if (name := left.pop()) not in found and name in models:
             found.append(name)
             left += referred(models[name])
-        if not left: left = [id for id, m in models.items() if id not in found and m['model_name'].endswith('LinkModel') and set(found) & set(referred(m))]
+        if not left:
+            links = {id: m for id, m in models.items() if id not in found and m['model_name'].endswith('LinkModel')}
+            left = [id for id, m in links.items() if set(found) & set(referred(m))]
     return found
 
 
@@ -255,7 +267,9 @@ def staged_output(output:dict, alt:str, page:Notebook, folder:Path) -> dict|None
     if data is None: return printed_table(output)
     pictures = [figure(base64.b64decode(joined(data[mime])), alt, page, folder) for mime in ('image/png', 'image/jpeg') if mime in data][:1]
     if VIEW in data:
-        text = raw(pictures[0]) if pictures else relinked(joined(data['text/markdown']), page) if 'text/markdown' in data else raw(joined(data['text/html'])) if 'text/html' in data else ''
+        html_text = raw(joined(data['text/html'])) if 'text/html' in data else ''
+        written = relinked(joined(data['text/markdown']), page) if 'text/markdown' in data else html_text
+        text = raw(pictures[0]) if pictures else written
         shown = widget(data, text, page, folder)
         return shown and {**output, 'data': {'text/markdown': shown}}
     if 'text/html' in data: return {**output, 'data': {'text/html': table(joined(data['text/html']))}}
@@ -279,7 +293,9 @@ def stage_notebook(page:Notebook, processed:Path, folder:Path):
     "Write a processed notebook as the renderer is to see it"
     notebook = json.loads((processed/page.path).read_text(encoding='utf-8'))
     cells, prose = [], page.title
-    entries = {anchor for cell in notebook['cells'] for output in cell.get('outputs', []) for anchor in re.findall(r'\{#(\S+) \.entry\}', joined(output.get('data', {}).get('text/markdown', '')))}
+    outputs = (output for cell in notebook['cells'] for output in cell.get('outputs', []))
+    texts = (joined(output.get('data', {}).get('text/markdown', '')) for output in outputs)
+    entries = {anchor for text in texts for anchor in re.findall(r'\{#(\S+) \.entry\}', text)}
     for cell in notebook['cells']:
         text = joined(cell['source'])
         if text.startswith('<!-- WARNING'): continue
@@ -290,17 +306,20 @@ def stage_notebook(page:Notebook, processed:Path, folder:Path):
         if cell['cell_type'] == 'code':
             alt = fig_alt(text) or f'Figure: {first_sentence(prose)}'
             cell['outputs'] = [shown for output in cell['outputs'] if (shown := staged_output(output, alt, page, folder))]
-        cells.append({**{key: value for key, value in cell.items() if key in ('id', 'cell_type', 'outputs', 'execution_count')}, 'metadata': {}, 'source': text})
+        kept = {key: value for key, value in cell.items() if key in ('id', 'cell_type', 'outputs', 'execution_count')}
+        cells.append({**kept, 'metadata': {}, 'source': text})
     cells.insert(1 if cells and cells[0]['cell_type'] == 'raw' else 0, {'cell_type': 'markdown', 'metadata': {}, 'source': run_it(page)})
     write_models(page, folder)
     path = folder/page.source
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({**notebook, 'cells': cells, 'metadata': {'kernelspec': {'language': 'python', 'name': 'python3'}}}), encoding='utf-8')
+    metadata = {'kernelspec': {'language': 'python', 'name': 'python3'}}
+    path.write_text(json.dumps({**notebook, 'cells': cells, 'metadata': metadata}), encoding='utf-8')
 
 
 def write_models(page:Notebook, folder:Path):
     "The state of a page's live widgets as a script, which a page opened from a folder can load too"
-    ids = [id for output in page.outputs if VIEW in output.get('data', {}) for id in reachable(output['data'][VIEW]['model_id'], page.models)]
+    views = [output['data'][VIEW] for output in page.outputs if VIEW in output.get('data', {})]
+    ids = [id for view in views for id in reachable(view['model_id'], page.models)]
     if not ids: return
     path = folder/'static'/page.states
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -31,14 +31,16 @@ def module_file(
 def definitions(module:str) -> list[tuple[str, str]]: # Name and first line of its docstring
     "What a module exports, its public methods after each class"
     tree = ast.parse(module_file(module).read_text(encoding='utf-8'))
-    exported = next((ast.literal_eval(node.value) for node in tree.body if isinstance(node, ast.Assign) and node.targets[0].id == '__all__'), [])
+    assigned = (node for node in tree.body if isinstance(node, ast.Assign))
+    exported = next((ast.literal_eval(node.value) for node in assigned if node.targets[0].id == '__all__'), [])
     defined = {node.name: node for node in tree.body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))}
     rows = []
     for name in exported:
         node = defined.get(name)
         rows.append((name, said(node) if node else 'A constant'))
         if isinstance(node, ast.ClassDef):
-            rows += [(f'{name}.{m.name}', said(m)) for m in node.body if isinstance(m, ast.FunctionDef) and not m.name.startswith('_') and not m.decorator_list and said(m)]
+            methods = (m for m in node.body if isinstance(m, ast.FunctionDef) and not m.name.startswith('_') and not m.decorator_list)
+            rows += [(f'{name}.{m.name}', said(m)) for m in methods if said(m)]
     return rows
 
 
@@ -47,10 +49,12 @@ def said(node) -> str: return (ast.get_docstring(node) or '').partition('\n')[0]
 
 def exports_page(pages:list[Notebook]) -> str: # Markdown
     "Every name that the package exports, with a line on each"
-    text = ['---', 'title: All exports', 'description: Every name that `pip install fastbook-notes` brings, by the notebook that it comes from', '---']
+    text = ['---', 'title: All exports',
+            'description: Every name that `pip install fastbook-notes` brings, by the notebook that it comes from', '---']
     for page in pages:
         if not page.module or not module_file(page.module).exists() or not (rows := definitions(page.module)): continue
-        text += ['', f'## {page.title}', '', f'`fastbook_notes.{page.module}`, made from [{page.path.as_posix()}]({page.source})', '', '| Name | What it is |', '| :-- | :-- |']
+        text += ['', f'## {page.title}', '', f'`fastbook_notes.{page.module}`, made from [{page.path.as_posix()}]({page.source})', '',
+                 '| Name | What it is |', '| :-- | :-- |']
         text += [f'| [`{name}`]({page.source}#{name.lower()}) | {line.replace("|", chr(92) + "|")} |' for name, line in rows]
     return '\n'.join(text) + '\n'
 
@@ -61,17 +65,21 @@ def front_end() -> list[dict]: # With `folder` and `version`
     "The front-end packages of front_end.json, and where each is installed"
     locked = json.loads((HERE/'package-lock.json').read_text(encoding='utf-8'))['packages']
     vendor = Path(find_spec('smalldocs').origin).parent/'assets'/'vendor'
-    places = {'npm': lambda name: HERE/'node_modules'/name, 'smalldocs': lambda name: vendor/name, 'python': lambda name: Path(find_spec(name).origin).parent}
+    places = {'npm': lambda name: HERE/'node_modules'/name, 'smalldocs': lambda name: vendor/name,
+              'python': lambda name: Path(find_spec(name).origin).parent}
     listed = json.loads((HERE/'front_end.json').read_text(encoding='utf-8'))
-    return [{**package, 'folder': places[package['from']](package['name']), 'version': locked.get(f"node_modules/{package['name']}", {}).get('version', '')} for package in listed]
+    def installed(name): return locked.get(f'node_modules/{name}', {}).get('version', '')
+    return [{**package, 'folder': places[package['from']](package['name']), 'version': installed(package['name'])} for package in listed]
 
 
 def licences_page() -> str: # Markdown
     "Whose work the pages use"
     rows = [f"| {package['name']} {package['version']} | {package['for']} | {package['licence']} |" for package in front_end()]
     return '\n'.join(['---', 'title: Licences', 'description: Whose work these pages use', '---', '',
-                      f"The notes and the package are under the licence [{settings()['license']}]({REPOSITORY}/blob/main/LICENSE). The pages are rendered by",
-                      '[smalldocs](https://github.com/rahuldave/smalldocs) (MIT) and use these front-end files:', '', '| Package | For | Licence |', '| :-- | :-- | :-- |', *rows, ''])
+                      f"The notes and the package are under the licence [{settings()['license']}]({REPOSITORY}/blob/main/LICENSE). "
+                      'The pages are rendered by',
+                      '[smalldocs](https://github.com/rahuldave/smalldocs) (MIT) and use these front-end files:', '',
+                      '| Package | For | Licence |', '| :-- | :-- | :-- |', *rows, ''])
 
 
 # ---- social cards

@@ -25,6 +25,10 @@ import numpy as np
 
 from . import drawings
 from .downloads import fetch_archive, known_archive, progress_bar, unpack
+from .drawings.breeds import BREEDS, CAT_BREEDS
+from .drawings.pets import draw_pet
+from .drawings.scenes import draw_scene
+from .pictures import PICTURE_ENDINGS, is_picture
 from ..errors import NotesError
 from ..files import atomic_folder, cache_folder, locked
 from ..quiet_imports import import_quietly
@@ -74,10 +78,10 @@ def write_pets(
 ):
     "Draw all 37 breeds in the layout of fastai's PETS: `images/Abyssinian_1.jpg`"
     (folder/'images').mkdir()
-    todo = [(breed, i) for breed in drawings.BREEDS
-            for i in range(1, 1 + (PICTURES_PER_CAT_BREED if breed in drawings.CAT_BREEDS else PICTURES_PER_DOG_BREED))]
+    todo = [(breed, i) for breed in BREEDS
+            for i in range(1, 1 + (PICTURES_PER_CAT_BREED if breed in CAT_BREEDS else PICTURES_PER_DOG_BREED))]
     for breed, i in progress_bar(todo, desc='drawing pets'):
-        drawings.draw_pet(breed, seed=f'{seed}-{i}').save(folder/'images'/f'{breed}_{i}.jpg', quality=90)
+        draw_pet(breed, seed=f'{seed}-{i}').save(folder/'images'/f'{breed}_{i}.jpg', quality=90)
 
 # %% ../../nbs/data/datasets.ipynb #29ba43d3
 SCENES = 600
@@ -92,18 +96,18 @@ def write_scenes(
         rows = csv.writer(file, lineterminator='\n')
         rows.writerow(['fname', 'labels', 'is_valid'])
         for i in progress_bar(range(1, SCENES + 1), desc='drawing scenes'):
-            picture, labels = drawings.draw_scene(seed=f'{seed}-{i}')
+            picture, labels = draw_scene(seed=f'{seed}-{i}')
             picture.save(folder/'train'/f'{i:06}.jpg', quality=90)
             rows.writerow([f'{i:06}.jpg', ' '.join(labels), i % 5 == 0])
 
 # %% ../../nbs/data/datasets.ipynb #901ba4ed
-PICTURES = {'.png', '.jpg', '.jpeg', '.bmp', '.gif', '.tif', '.tiff', '.webp'}
+PICTURES = PICTURE_ENDINGS
 
 def _has_pictures(
     folder:Path, # Any path
 ) -> bool:
     "Whether there is a picture in this folder itself"
-    return folder.is_dir() and any(p.suffix.lower() in PICTURES for p in folder.iterdir())
+    return folder.is_dir() and any(is_picture(p, folder) for p in folder.iterdir())
 
 def _missing_folders(*names):
     "A check that pictures lie in each of these folders"
@@ -113,20 +117,17 @@ def _missing_folders(*names):
 def _missing_pets(folder):
     "Pictures in `images/` whose names end in `_` and a number"
     if not _has_pictures(folder/'images'): return 'pictures in images/'
-    named = (p.stem.rpartition('_') for p in (folder/'images').iterdir() if p.suffix.lower() in PICTURES)
+    named = (p.stem.rpartition('_') for p in (folder/'images').iterdir() if is_picture(p, folder))
     if not any(breed and number.isdigit() for breed, _, number in named): return 'pictures named like images/Birman_12.jpg'
     return ''
 
 def _missing_table(folder):
-    "`train.csv` with its columns, and the pictures that it names"
-    if not (folder/'train.csv').is_file(): return 'train.csv'
-    with (folder/'train.csv').open(encoding='utf-8-sig', errors='replace', newline='') as file:
-        rows = csv.DictReader(file)
-        absent = [c for c in ('fname', 'labels', 'is_valid') if c not in (rows.fieldnames or [])]
-        if absent: return f'the column {absent[0]} in train.csv'
-        files = [row['fname'] for row in rows]
-    if not files: return 'rows in train.csv'
-    return next((f'train/{name}, which train.csv names,' for name in files if not (folder/'train'/(name or '?')).is_file()), '')
+    "`train.csv`, and the pictures that it names; raises `NotesError` for a table that can't be understood"
+    from fastbook_notes.data.tables import TABLE_FILE, read_table, table_problems
+    if not (folder/TABLE_FILE).is_file(): return TABLE_FILE
+    table = read_table(folder)
+    if table.empty: return f'rows in {TABLE_FILE}'
+    return next((f'train/{problem.name}, which {TABLE_FILE} names,' for problem in table_problems(table, folder/'train') if problem.gone), '')
 
 # %% ../../nbs/data/datasets.ipynb #ecd0c815
 @dataclass(frozen=True)
@@ -211,7 +212,7 @@ def absolute_path(
 def _is_whole(folder, dataset):
     "Whether a folder is there and lacks nothing"
     try: return folder.is_dir() and not dataset.missing(folder)
-    except OSError: return False
+    except (OSError, NotesError): return False
 
 def _full_place(
     name:str, # A data set's name

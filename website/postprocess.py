@@ -3,11 +3,13 @@ import html
 import re
 from pathlib import Path
 
-SEARCH = ('<div class="site-search" role="search"><input type="search" class="form-control form-control-sm" placeholder="Search  ( / )" aria-label="Search" '
+SEARCH = ('<div class="site-search" role="search">'
+          '<input type="search" class="form-control form-control-sm" placeholder="Search  ( / )" aria-label="Search" '
           'autocomplete="off" role="combobox" aria-expanded="false" aria-controls="search-results" aria-autocomplete="list">'
           '<ul id="search-results" role="listbox" aria-label="Found" hidden></ul><div role="status"></div></div>')
 SKIP = '<a class="skip-link" href="#quarto-document-content">Skip to the text</a>'
-TOGGLE = '<button type="button" class="quarto-color-scheme-toggle nav-link" aria-label="Light or dark" onclick="smalldocsToggleScheme()"><i class="bi" aria-hidden="true"></i></button>'
+TOGGLE = ('<button type="button" class="quarto-color-scheme-toggle nav-link" aria-label="Light or dark" onclick="smalldocsToggleScheme()">'
+          '<i class="bi" aria-hidden="true"></i></button>')
 
 # What is replaced on every page: a pattern, and what takes its place. A pattern that a page lacks means that smalldocs has changed
 EVERYWHERE = [
@@ -21,7 +23,8 @@ EVERYWHERE = [
     (r'(<body[^>]*>)', r'\1' + SKIP),
 ]
 SOMEWHERE = [
-    (r'<a class="sidebar-item-text sidebar-link text-start" data-bs-toggle[^>]*>(.*?)</a><a class="sidebar-item-toggle.*?</a>', r'<div class="sidebar-item-text sidebar-link">\1</div>'),
+    (r'<a class="sidebar-item-text sidebar-link text-start" data-bs-toggle[^>]*>(.*?)</a><a class="sidebar-item-toggle.*?</a>',
+     r'<div class="sidebar-item-text sidebar-link">\1</div>'),
     (r'<nav class="page-navigation">', '<nav class="page-navigation" aria-label="Previous and next page">'),
     (r'(<i class="bi[^"]*") role="img"', r'\1 aria-hidden="true"'),
     (r'<button title="Copy to Clipboard"', '<button type="button" title="Copy to Clipboard" aria-label="Copy"'),
@@ -36,7 +39,8 @@ def mended(text:str, up:str, name:str) -> str: # HTML
         if times != 1: raise ValueError(f'{name} has {times} places like {pattern}, where smalldocs 0.5.4 writes one')
     for pattern, new in SOMEWHERE: text = re.sub(pattern, new.replace('{up}', up), text, flags=re.DOTALL)
     scripts = ['site.js', *(['live.js'] if 'class="live-widget"' in text else [])]
-    return with_hanging_lines(text).replace('</head>', ''.join(f'<script defer src="{up}assets/{script}"></script>' for script in scripts) + '</head>', 1)
+    loads = ''.join(f'<script defer src="{up}assets/{script}"></script>' for script in scripts)
+    return with_hanging_lines(text).replace('</head>', loads + '</head>', 1)
 
 
 def with_hanging_lines(text:str) -> str: # HTML
