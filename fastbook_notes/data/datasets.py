@@ -127,7 +127,8 @@ def _missing_table(folder):
     if not (folder/TABLE_FILE).is_file(): return TABLE_FILE
     table = read_table(folder)
     if table.empty: return f'rows in {TABLE_FILE}'
-    return next((f'train/{problem.name}, which {TABLE_FILE} names,' for problem in table_problems(table, folder/'train') if problem.gone), '')
+    gone = (problem.name for problem in table_problems(table, folder/'train') if problem.gone)
+    return next((f'train/{name}, which {TABLE_FILE} names,' for name in gone), '')
 
 # %% ../../nbs/data/datasets.ipynb #ecd0c815
 @dataclass(frozen=True)
@@ -230,8 +231,8 @@ def _full(name):
     archive = base/'archive'/f'{dataset.folder}.tgz'
     try: place = fetch_archive(url, base/'data'/dataset.folder, dataset.folder, archive, known_archive(url))
     except NotesError as e:
-        raise NotesError(f"The full {name} could not be had: {str(e).rstrip('.')}. `fastbook-notes data get {name} --size full` tries again; "
-                         "size='sample' or a folder of your own needs no network.") from e
+        raise NotesError(f"The full {name} could not be had: {str(e).rstrip('.')}. `fastbook-notes data get {name} --size full` tries "
+                         "again; size='sample' or a folder of your own needs no network.") from e
     if missing := dataset.missing(place):
         raise NotesError(f'The full {name} in {place} is not whole: {missing} is missing; remove that folder and fetch it again.')
     return place
