@@ -76,10 +76,10 @@ def run_command(
     out: Annotated[Path, typer.Option(metavar='DIR', help='Where the executed notebooks and their pages are written.')] = Path('_run'),
 ):
     "Execute chapters from start to end and show what they measured."
-    from fastbook_notes.data.datasets import default_size, get_dataset
+    from fastbook_notes.data.datasets import absolute_path, default_size, get_dataset
     wanted = [chapters.find_chapter(name) for name in names] if names else chapters.CHAPTERS
     data = data or default_size()
-    if data not in ('sample', 'full'): data = str(Path(data).expanduser().absolute())
+    if data not in ('sample', 'full'): data = str(absolute_path(data))
     for name in dict.fromkeys(chapter.dataset for chapter in wanted): get_dataset(name, data)
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -230,12 +230,12 @@ def apps_command(
 ):
     "Serve a prototype app as a web page, until Ctrl-C; without a name, list them."
     from fastbook_notes.apps.serving import APPS, check_model, find_app, prepare_app, serving
-    from fastbook_notes.data.datasets import default_size
+    from fastbook_notes.data.datasets import absolute_path, default_size
     if name is None:
         for found in APPS: print(f'{found.name:<12}{found.says}')
         return
     found, data = find_app(name), data or default_size()
-    if data not in ('sample', 'full'): data = str(Path(data).expanduser().absolute())
+    if data not in ('sample', 'full'): data = str(absolute_path(data))
     if model: check_model(found, model := model.expanduser().absolute())
     else: prepare_app(found, data)
     with serving(found, port, host, data, model=model) as (address, process):

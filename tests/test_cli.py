@@ -7,6 +7,8 @@ import sys
 import pytest
 
 from conftest import ROOT
+from fastbook_notes.data.datasets import get_dataset
+from fastbook_notes.errors import NotesError
 
 posix_only = pytest.mark.skipif(os.name == 'nt', reason='needs POSIX permissions and limits')
 
@@ -77,7 +79,7 @@ def test_a_file_is_no_data_folder(command, tmp_path):
 def test_a_broken_archive_is_refused(command, tmp_path, cache):
     (tmp_path/'mnist_sample.tgz').write_bytes(b'not an archive')
     says_no(command('run', '4', '--data', tmp_path), 'mnist_sample.tgz', 'unpack')
-    assert not list(cache.rglob('.building-*'))
+    assert not list(cache.rglob('.*.part'))
 
 
 @posix_only
@@ -93,6 +95,46 @@ def test_a_cache_that_is_a_file_is_named(command, tmp_path):
     (tmp_path/'taken').write_text('mine')
     says_no(command('data', 'get', 'MNIST_SAMPLE', FASTBOOK_NOTES_CACHE=str(tmp_path/'taken')), 'taken', 'FASTBOOK_NOTES_CACHE')
     assert (tmp_path/'taken').read_text() == 'mine'
+
+
+NO_HOME = '''
+import pwd, sys
+def nobody(uid): raise KeyError(f'getpwuid(): uid not found: {uid}')
+pwd.getpwuid = nobody
+from fastbook_notes.cli import main
+main()
+'''
+
+
+@pytest.fixture
+def homeless(tmp_path):
+    "Runs `fastbook-notes` as a user who has no home directory"
+    def run(*words, **env):
+        env = {**{k: v for k, v in os.environ.items() if k not in ('HOME', 'FASTAI_HOME', 'FASTBOOK_NOTES_CACHE', 'XDG_CACHE_HOME')}, **env}
+        return subprocess.run([sys.executable, '-c', NO_HOME, *words], capture_output=True, text=True, encoding='utf-8', cwd=tmp_path, env=env)
+    return run
+
+
+@posix_only
+def test_without_a_home_there_are_data_sets_if_the_cache_is_named(homeless, cache):
+    listed = homeless('data', FASTBOOK_NOTES_CACHE=str(cache))
+    assert listed.returncode == 0 and 'Traceback' not in listed.stderr and 'MNIST_SAMPLE' in listed.stdout, listed.stderr
+    got = homeless('data', 'get', 'MNIST_SAMPLE', FASTBOOK_NOTES_CACHE=str(cache))
+    assert got.returncode == 0 and got.stdout.strip().splitlines()[-1].startswith(str(cache)), got.stderr
+
+
+@posix_only
+@pytest.mark.parametrize('words', [['data'], ['data', 'get', 'MNIST_SAMPLE'], ['data', 'get', 'MNIST_SAMPLE', '--size', 'full']])
+def test_without_a_home_or_a_cache_one_line_says_so(homeless, words):
+    says_no(homeless(*words), 'no home directory', 'FASTBOOK_NOTES_CACHE')
+
+
+@posix_only
+@pytest.mark.parametrize('folder', ['~nobody-of-this-name/pets', '~/pets', 'a'*300, 'a\0b'])
+def test_a_folder_that_no_system_has_is_refused(command, homeless, cache, folder):
+    if '\0' in folder:
+        with pytest.raises(NotesError, match='There is no folder'): get_dataset('PETS', folder)
+    else: says_no(homeless('run', '1', '--data', folder, FASTBOOK_NOTES_CACHE=str(cache)), folder[-4:])
 
 
 FULL_DISK = '''
@@ -115,7 +157,7 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path):
     done = subprocess.run([sys.executable, '-c', FULL_DISK, 'data', 'get', 'PETS'], capture_output=True, text=True, cwd=tmp_path,
                           env={**os.environ, 'FASTBOOK_NOTES_CACHE': str(cache)})
     says_no(done, 'No space left')
-    assert [p for p in cache.rglob('*') if p.is_file()] == [] and not list(cache.rglob('.building-*'))
+    assert [p for p in cache.rglob('*') if p.is_file() and p.suffix != '.lock'] == [] and not list(cache.rglob('.*.part'))
 
 
 FULL_OUT = '''
@@ -143,7 +185,7 @@ def test_a_disk_that_fills_while_pages_are_written(tmp_path, cache):
 def test_full_without_network_says_what_was_tried(command, cache, blocked_network):
     done = command('data', 'get', 'MNIST_SAMPLE', '--size', 'full', HOME=str(cache), **blocked_network.environment)
     says_no(done, 'mnist_sample.tgz', 'sample', 'network')
-    assert not list(cache.rglob('*.part')) and not list(cache.rglob('*.tgz'))
+    assert not list(cache.rglob('*.part*')) and not list(cache.rglob('*.tgz'))
 
 
 def test_data_lists_and_gets(command, cache):
@@ -153,7 +195,7 @@ def test_data_lists_and_gets(command, cache):
     assert len(list(cache.glob('sample/mnist_sample-*/*/*/*.png'))) == 1000
     listed = command('data')
     assert listed.returncode == 0 and 'Traceback' not in listed.stderr
-    for name in ('MNIST_SAMPLE', 'PETS', 'PASCAL_2007'): assert name in listed.stdout
+    for name in ('MNIST_SAMPLE', 'PETS', 'PASCAL_2007', 'drawn'): assert name in listed.stdout
     assert str(cache) in listed.stdout and 'CC BY-SA' in listed.stdout and folder.startswith(str(cache))
 
 

@@ -6,8 +6,8 @@ Docs: https://fastbook-notes.github.io/fastbook_notes/data/datasets.html.md"""
 
 # %% auto #0
 __all__ = ['PICTURES_PER_CAT_BREED', 'PICTURES_PER_DOG_BREED', 'SCENES', 'PICTURES', 'DATASETS', 'write_mnist_sample',
-           'write_mnist', 'write_pets', 'write_scenes', 'Dataset', 'default_size', 'get_dataset', 'list_datasets',
-           'describe_dataset']
+           'write_mnist', 'write_pets', 'write_scenes', 'Dataset', 'absolute_path', 'default_size', 'get_dataset',
+           'list_datasets', 'describe_dataset']
 
 # %% ../../nbs/data/datasets.ipynb #0926816e
 import csv
@@ -24,10 +24,10 @@ from types import ModuleType
 import numpy as np
 
 from . import drawings
+from .downloads import fetch_archive, known_archive, progress_bar, unpack
 from .drawings.breeds import BREEDS, CAT_BREEDS
 from .drawings.pets import draw_pet
 from .drawings.scenes import draw_scene
-from .downloads import fetch_archive, known_archive, progress_bar, unpack
 from .pictures import PICTURE_ENDINGS, is_picture
 from ..errors import NotesError
 from ..files import atomic_folder, cache_folder, locked
@@ -127,7 +127,8 @@ def _missing_table(folder):
     if not (folder/TABLE_FILE).is_file(): return TABLE_FILE
     table = read_table(folder)
     if table.empty: return f'rows in {TABLE_FILE}'
-    return next((f'train/{problem.name}, which {TABLE_FILE} names,' for problem in table_problems(table, folder/'train') if problem.gone), '')
+    gone = (problem.name for problem in table_problems(table, folder/'train') if problem.gone)
+    return next((f'train/{name}, which {TABLE_FILE} names,' for name in gone), '')
 
 # %% ../../nbs/data/datasets.ipynb #ecd0c815
 @dataclass(frozen=True)
@@ -200,24 +201,25 @@ def _sample(name):
             with atomic_folder(place) as part: DATASETS[name].write_sample(part)
     return place
 
-# %% ../../nbs/data/datasets.ipynb #48f7d4cf
-def _expanded(
+# %% ../../nbs/data/datasets.ipynb #43f454cb
+def absolute_path(
     path:str|Path, # May begin with `~`
 ) -> Path: # Absolute; with the `~` still in it if nothing says where that home is
     "A path with its home directory in place of `~`"
     try: return Path(path).expanduser().absolute()
     except RuntimeError: return Path(path).absolute()
 
+# %% ../../nbs/data/datasets.ipynb #48f7d4cf
 def _is_whole(folder, dataset):
     "Whether a folder is there and lacks nothing"
     try: return folder.is_dir() and not dataset.missing(folder)
-    except OSError: return False
+    except (OSError, NotesError): return False
 
 def _full_place(
     name:str, # A data set's name
 ) -> Path|None: # Where the full set is, or None
     "The full set's folder, if it is on this machine"
-    dataset, fastai_home = DATASETS[name], _expanded(os.environ.get('FASTAI_HOME') or '~/.fastai')
+    dataset, fastai_home = DATASETS[name], absolute_path(os.environ.get('FASTAI_HOME') or '~/.fastai')
     places = (home/'data'/dataset.folder for home in (cache_folder()/'full', fastai_home))
     return next((place for place in places if _is_whole(place, dataset)), None)
 
@@ -229,8 +231,8 @@ def _full(name):
     archive = base/'archive'/f'{dataset.folder}.tgz'
     try: place = fetch_archive(url, base/'data'/dataset.folder, dataset.folder, archive, known_archive(url))
     except NotesError as e:
-        raise NotesError(f"The full {name} could not be had: {str(e).rstrip('.')}. `fastbook-notes data get {name} --size full` tries again; "
-                         "size='sample' or a folder of your own needs no network.") from e
+        raise NotesError(f"The full {name} could not be had: {str(e).rstrip('.')}. `fastbook-notes data get {name} --size full` tries "
+                         "again; size='sample' or a folder of your own needs no network.") from e
     if missing := dataset.missing(place):
         raise NotesError(f'The full {name} in {place} is not whole: {missing} is missing; remove that folder and fetch it again.')
     return place
@@ -247,7 +249,7 @@ def _unpacked(
 
 def _own(name, folder):
     "A person's own folder, checked"
-    dataset, folder = DATASETS[name], _expanded(folder)
+    dataset, folder = DATASETS[name], absolute_path(folder)
     try:
         if not folder.is_dir(): raise NotesError(f"There is no folder {folder}; give one that holds {name}, or 'sample' or 'full'.")
         if (folder/dataset.folder).is_dir(): folder = folder/dataset.folder

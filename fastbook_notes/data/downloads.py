@@ -18,19 +18,21 @@ import sys
 import tarfile
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
 from urllib.parse import urlsplit
 
-import requests
-import urllib3
 from tqdm.auto import tqdm
 from tqdm.utils import CallbackIOWrapper
 
 from ..errors import NotesError
 from ..files import atomic_folder, locked, sync, write_errors
+
+with warnings.catch_warnings(): # `urllib3` adds filters of its own
+    import requests
+    import urllib3
 
 # %% ../../nbs/data/downloads.ipynb #671e6c37
 def progress_bar(
