@@ -102,6 +102,9 @@ def test_every_data_loader_sees_the_same(folder, seen, tmp_path):
         _, validation = augmented(file, vision.Resize(SIZE), n=2)
         assert torch.equal((validation[0]*255).round().byte(), torch.as_tensor(seen[name][1]))
 
+    for source in (files[0], str(files[0]), files[0].read_bytes(), open_picture(files[0]), vision.PILImage.create(files[1]), table.iloc[0]):
+        assert vision.test_set(rows, [source])[0][0].size # Whatever form a picture comes in
+
 
 @pytest.mark.parametrize('options, reason', [(dict(valid_pct=0.001), 'A share of 0.001'), (dict(valid_pct=-0.2), 'A share of -0.2'),
                                              (dict(valid_pct=1), 'A share of 1'),
