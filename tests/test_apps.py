@@ -285,7 +285,7 @@ def test_cat_or_dog(opened):
            as_file('huge.png', png(10_000, 10_000), 'image/png'), as_file('heavy.jpg', bytes(8_100_000)), as_file('good.jpg', pet()))
     assert answers(page, 4).first.locator('.name').inner_text() == 'good.jpg'
     said = page.locator('.problem').all_inner_texts()
-    for name, words in {'list.txt': 'none of JPEG', 'a.pdf': 'is a PDF', 'cut.jpg': 'ends too early', 'none.jpg': 'is empty', 'huge.png': 'more than 50 million', 'heavy.jpg': 'more than 8 are not taken'}.items():
+    for name, words in {'list.txt': 'none of JPEG', 'a.pdf': 'is a PDF', 'cut.jpg': 'ends too early', 'none.jpg': 'is empty', 'huge.png': 'more than 65 million', 'heavy.jpg': 'more than 8 are not taken'}.items():
         assert any(text.startswith(f'{name}:') and words in text for text in said), (name, said)
     upload(page, *(as_file(f'{n}.jpg', pet()) for n in range(30)))
     assert page.locator('.problem').all_inner_texts() == ['30 files: at most 20 are looked at in one go; choose fewer.']

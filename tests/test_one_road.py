@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from fastbook_notes.data.pictures import open_picture
+from fastbook_notes.errors import NotesError
 from fastbook_notes.quiet_imports import import_quietly
 from odd_pictures import encoded, exif, good_files, scene, turned_files
 
@@ -15,7 +16,8 @@ SIZE = 64
 def all_files():
     "Each kind of picture, by a name that ends as it should"
     large = scene(2100, 2060)
-    return good_files() | turned_files() | {'large.jpg': encoded(large, 'JPEG', exif=exif(6)), 'large.png': encoded(large, 'PNG', compress_level=1)}
+    return good_files() | turned_files() | {'large.jpg': encoded(large, 'JPEG', exif=exif(6)),
+                                            'large.png': encoded(large, 'PNG', compress_level=1)}
 
 
 NAMES = sorted([*good_files(), *turned_files(), 'large.jpg', 'large.png'])
@@ -99,3 +101,24 @@ def test_every_data_loader_sees_the_same(folder, seen, tmp_path):
     for name, file in zip(names, files):
         _, validation = augmented(file, vision.Resize(SIZE), n=2)
         assert torch.equal((validation[0]*255).round().byte(), torch.as_tensor(seen[name][1]))
+
+    for source in (files[0], str(files[0]), files[0].read_bytes(), open_picture(files[0]), vision.PILImage.create(files[1]), table.iloc[0]):
+        assert vision.test_set(rows, [source])[0][0].size # Whatever form a picture comes in
+
+
+@pytest.mark.parametrize('options, reason', [(dict(valid_pct=0.001), 'A share of 0.001'), (dict(valid_pct=-0.2), 'A share of -0.2'),
+                                             (dict(valid_pct=1), 'A share of 1'),
+                                             (dict(limit=0), 'A limit of 0'), (dict(limit=-5), 'A limit of -5'),
+                                             (dict(limit=8), 'among the 8 pictures that were taken')])
+def test_cats_and_dogs_that_leave_nothing_are_refused(folder, options, reason):
+    from fastbook_notes.intro import cat_dataloaders
+    with pytest.raises(NotesError, match=reason): cat_dataloaders(folder, **options)
+
+
+@pytest.mark.parametrize('options, reason', [(dict(valid_pct=-0.2), 'a share of -0.2'), (dict(valid_pct=0.01), 'too few'),
+                                             (dict(limit=0), 'A limit of 0'),
+                                             (dict(limit=-5), 'A limit of -5'), (dict(limit=1), 'too few'), ({}, 'show the breed pug')])
+def test_breeds_that_leave_nothing_are_refused(tmp_path, options, reason):
+    from fastbook_notes.pet_breeds import pet_dataloaders
+    for i in range(10): (tmp_path/f'{"pug" if i or not options else "Birman"}_{i}.png').write_bytes(good_files()['rgb.png'])
+    with pytest.raises(NotesError, match=reason): pet_dataloaders(tmp_path, **options)

@@ -309,9 +309,9 @@ def open_picture(
     except BadPicture: raise
     except Exception as e: raise BadPicture(name, _reason(e, data)) from e
 
-# %% ../../nbs/data/pictures.ipynb #2387f2d8
+# %% ../../nbs/data/pictures.ipynb #1f2bbdb1
 def training_picture(
-    source, # What `open_picture` takes
+    source:object, # What `open_picture` takes; the annotation tells fastai that any item may be given to a trained learner
 ): # A fastai `PILImage`
     "A picture as fastai's transforms want it; raises `BadPicture` if it can't be opened"
     from fastai.vision.core import PILImage
