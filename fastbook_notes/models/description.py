@@ -191,7 +191,7 @@ def _short_card(
         "**Intended use:** nobody has stated one. The model's errors on groups of pictures aren't known either; "
         'chapter 3 makes a card with both.', ''])
 
-# %% ../../nbs/models/description.ipynb #6235900a
+# %% ../../nbs/models/description.ipynb #f1e449d1
 def describe_learner(
     learn, # A fastai learner of a classifier, from `pretrained_learner` or `vision_learner`
     *,
@@ -206,10 +206,11 @@ def describe_learner(
     title:str='Model', # For the short card
 ) -> Description:
     "Describe a learner's model; raises `NotesError` that names what a model folder can't hold"
-    architecture, vocabulary = describe_architecture(learn), [plain_class(label) for label in getattr(learn.dls, 'vocab', None) or []]
+    architecture, kind = describe_architecture(learn), _labels_of(learn, threshold)
+    vocabulary = [plain_class(label) for label in getattr(learn.dls, 'vocab', None) or []]
     if not 0 < len(vocabulary) <= MAX_CLASSES: raise NotesError(f'The data has {len(vocabulary):,} classes, and a model folder holds 1 to {MAX_CLASSES:,}.')
     fields = dict(format=2, architecture=architecture, head=describe_head(learn.model[1]), vocabulary=vocabulary,
-        names=list(map(_printable, vocabulary)) if names is None else list(map(str, names)), **_labels_of(learn, threshold),
+        names=list(map(_printable, vocabulary)) if names is None else list(map(str, names)), **kind,
         thresholds=_rows_of(thresholds), temperature=temperature if isinstance(temperature, (int, float)) else [float(t) for t in temperature],
         picture=describe_steps(learn, architecture['channels']), metrics=_finite(_metrics_of(learn) if metrics is None else metrics),
         data=_data_of(learn, data, licence), versions=_versions())
