@@ -44,7 +44,8 @@ def small_learner(vision, pets):
 @pytest.fixture(scope='module')
 def model(small_learner, tmp_path_factory):
     "The folder of a saved model"
-    return save_model(small_learner, tmp_path_factory.mktemp('models')/'small', names=['dog', 'cat'], data='Forty pictures', licence='CC0-1.0')
+    return save_model(small_learner, tmp_path_factory.mktemp('models')/'small', names=['dog', 'cat'], data='Forty pictures',
+                      licence='CC0-1.0')
 
 
 def cat_model(vision, pets, tmp):
