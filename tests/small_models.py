@@ -1,6 +1,7 @@
 "Pictures and a small learner that the tests of models share."
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from fastbook_notes.models.model_folder import save_model
@@ -35,13 +36,16 @@ def small_learner(vision, pets):
     from fastbook_notes.intro import cat_dataloaders
     from fastbook_notes.models.backbones import pretrained_learner
     vision.set_seed(1)
-    return pretrained_learner(cat_dataloaders(pets, size=32, bs=8), SMALL, pretrained=False, lin_ftrs=[16], metrics=vision.error_rate)
+    learn = pretrained_learner(cat_dataloaders(pets, size=32, bs=8), SMALL, pretrained=False, lin_ftrs=[16], metrics=vision.error_rate)
+    with torch.no_grad(): learn.model[1][-1].weight[0].add_(2)
+    return learn
 
 
 @pytest.fixture(scope='module')
 def model(small_learner, tmp_path_factory):
     "The folder of a saved model"
-    return save_model(small_learner, tmp_path_factory.mktemp('models')/'small', names=['dog', 'cat'], data='Forty pictures', licence='CC0-1.0')
+    return save_model(small_learner, tmp_path_factory.mktemp('models')/'small', names=['dog', 'cat'], data='Forty pictures',
+                      licence='CC0-1.0')
 
 
 def cat_model(vision, pets, tmp):

@@ -66,7 +66,7 @@ class Description(Part):
         if flaw := _misfit(self): raise ValueError(flaw)
         return self
 
-# %% ../../nbs/models/description.ipynb #cc949b2b
+# %% ../../nbs/models/description.ipynb #0eef95f9
 def _misfit(
     description:Description, # Each field of which is right
 ) -> str: # What is wrong, or ''
@@ -76,12 +76,13 @@ def _misfit(
     if len(set(description.vocabulary)) != classes: return 'a class is in its vocabulary twice'
     if outputs[-1:] != [classes]: return "its head doesn't fit its vocabulary"
     if len(description.names) != classes: return "its names don't fit its vocabulary"
-    if isinstance(description.temperature, list) and len(description.temperature) != classes: return "its temperatures don't fit its vocabulary"
+    if isinstance(description.temperature, list) and len(description.temperature) != classes:
+        return "its temperatures don't fit its vocabulary"
     if (description.threshold is None) != (description.labels == 'single'): return "its threshold doesn't fit its labels"
     if {len(description.picture.mean), len(description.picture.std)} != {channels}: return "its mean or deviation doesn't fit its channels"
     return ''
 
-# %% ../../nbs/models/description.ipynb #82d05deb
+# %% ../../nbs/models/description.ipynb #22500ff1
 def _in_one_line(
     error:ValidationError, # What pydantic found
 ) -> str: # The first flaw and its place, printable
@@ -90,8 +91,8 @@ def _in_one_line(
     place, said = '.'.join(map(str, first['loc'])), first['msg'].removeprefix('Value error, ')
     if place == 'format' and type(first['input']) is int and first['input'] > 2:
         return f"its format is {first['input']}, and this version of fastbook-notes knows 2 (update fastbook-notes)"
-    line = said if not place or first['type'] == 'value_error' else f'its description says something impossible at {place[:200]} ({said[:200]})'
-    return ''.join(c if c.isprintable() else '?' for c in line)
+    if place and first['type'] != 'value_error': said = f'its description says something impossible at {place[:200]} ({said[:200]})'
+    return ''.join(c if c.isprintable() else '?' for c in said)
 
 def read_description(
     text:str, # JSON
@@ -105,7 +106,7 @@ def read_description(
     try: return Description.model_validate(fields)
     except ValidationError as e: raise ValueError(_in_one_line(e)) from None
 
-# %% ../../nbs/models/description.ipynb #ecf53b9f
+# %% ../../nbs/models/description.ipynb #346f5f3b
 def _versions() -> dict[str, str]: # By package
     "What a model was made with"
     found = {}
@@ -123,7 +124,8 @@ def _data_of(
     for folder in (path, path.parent):
         known, _, size = describe_dataset(folder).removesuffix(')').partition(' (')
         kind = size.split(' ')[-1]
-        if not name and kind in ('sample', 'full'): name, licence = f'{known} ({size})', licence or getattr(DATASETS[known], f'{kind}_licence')
+        if name or kind not in ('sample', 'full'): continue
+        name, licence = f'{known} ({size})', licence or getattr(DATASETS[known], f'{kind}_licence')
     counts = [len(getattr(learn.dls, part, ())) or None for part in ('train_ds', 'valid_ds')]
     return dict(name=name, licence=licence, trained=counts[0], validated=counts[1])
 
@@ -142,7 +144,7 @@ def _finite(
     "Python's own floats, without what isn't a number"
     return {str(name): float(value) for name, value in metrics.items() if value is not None and math.isfinite(value)}
 
-# %% ../../nbs/models/description.ipynb #ec1566ff
+# %% ../../nbs/models/description.ipynb #db243bda
 _SINGLE = ('CrossEntropyLossFlat', 'LabelSmoothingCrossEntropyFlat', 'LabelSmoothingCrossEntropy', 'FocalLossFlat', 'CrossEntropyLoss')
 _SEVERAL = ('BCEWithLogitsLossFlat', 'BCEWithLogitsLoss')
 
@@ -153,7 +155,9 @@ def _labels_of(
     "Whether a learner gives one label or several; raises `NotesError` if it gives none"
     kind = type(learn.loss_func).__name__
     if kind in _SINGLE: return dict(labels='single', threshold=None)
-    if kind in _SEVERAL: return dict(labels='several', threshold=float(getattr(learn.loss_func, 'thresh', 0.5) if threshold is None else threshold))
+    if kind in _SEVERAL:
+        found = getattr(learn.loss_func, 'thresh', 0.5) if threshold is None else threshold
+        return dict(labels='several', threshold=float(found))
     raise NotesError(f'A model folder holds a classifier, and a learner with the loss {kind} is none that it knows; '
                      'use cross-entropy, or binary cross-entropy for several labels.')
 
@@ -192,14 +196,14 @@ def _short_card(
         "**Intended use:** nobody has stated one. The model's errors on groups of pictures aren't known either; "
         'chapter 3 makes a card with both.', ''])
 
-# %% ../../nbs/models/description.ipynb #6235900a
+# %% ../../nbs/models/description.ipynb #5feb800c
 def describe_learner(
     learn, # A fastai learner of a classifier, from `pretrained_learner` or `vision_learner`
     *,
     names:list[str]|None=None, # What people see for each class, in the vocabulary's order; None shows the class itself
     thresholds=None, # Rows of threshold, precision (or None) and recall (or None), or chapter 6's table
     threshold:float|None=None, # Of several labels, above which probability one is given; None takes the loss function's
-    temperature:float|list[float]=1.0, # Divides the activations before softmax or sigmoid; a list has one for each class
+    temperature:float|list[float]=1.0, # Divides the activations before softmax or sigmoid; a list or tensor has one for each class
     metrics:dict|None=None, # Numbers by name; None takes those of the last epoch
     data:str='', # What it was trained on; the package's own data sets are named without being asked for
     licence:str='', # Of that data
@@ -207,11 +211,14 @@ def describe_learner(
     title:str='Model', # For the short card
 ) -> Description:
     "Describe a learner's model; raises `NotesError` that names what a model folder can't hold"
-    architecture, vocabulary = describe_architecture(learn), [plain_class(label) for label in getattr(learn.dls, 'vocab', None) or []]
-    if not 0 < len(vocabulary) <= MAX_CLASSES: raise NotesError(f'The data has {len(vocabulary):,} classes, and a model folder holds 1 to {MAX_CLASSES:,}.')
+    architecture, kind = describe_architecture(learn), _labels_of(learn, threshold)
+    vocabulary = [plain_class(label) for label in getattr(learn.dls, 'vocab', None) or []]
+    if not 0 < len(vocabulary) <= MAX_CLASSES:
+        raise NotesError(f'The data has {len(vocabulary):,} classes, and a model folder holds 1 to {MAX_CLASSES:,}; take other data.')
     fields = dict(format=2, architecture=architecture, head=describe_head(learn.model[1]), vocabulary=vocabulary,
-        names=list(map(_printable, vocabulary)) if names is None else list(map(str, names)), **_labels_of(learn, threshold),
-        thresholds=_rows_of(thresholds), temperature=temperature if isinstance(temperature, (int, float)) else [float(t) for t in temperature],
+        names=list(map(_printable, vocabulary)) if names is None else list(map(str, names)), **kind,
+        thresholds=_rows_of(thresholds),
+        temperature=temperature.tolist() if hasattr(temperature, 'tolist') else temperature,
         picture=describe_steps(learn, architecture['channels']), metrics=_finite(_metrics_of(learn) if metrics is None else metrics),
         data=_data_of(learn, data, licence), versions=_versions())
     fields['card'] = (card or _short_card(fields, title)).replace('\r\n', '\n')

@@ -22,7 +22,7 @@ from ..errors import NotesError
 from .architecture import MAX_ACTIVATION
 from .description import Description, describe_learner
 
-# %% ../../nbs/models/predictor.ipynb #f0384991
+# %% ../../nbs/models/predictor.ipynb #c6fea2e2
 def class_activation_map(
     model:nn.Module, # A body and a head
     activations:Callable, # Takes nothing and returns (1, classes), computed by the model from one picture
@@ -39,7 +39,8 @@ def class_activation_map(
     try:
         with torch.enable_grad(): slopes, = torch.autograd.grad(activations()[0, label], kept)
     finally: hook.remove()
-    if slopes.ndim != 4: raise NotesError('The body of this model makes no maps of a picture, so it has no places to show; use a convolutional one.')
+    if slopes.ndim != 4:
+        raise NotesError('The body of this model makes no maps of a picture, so it has no places to show; use a convolutional one.')
     places = (slopes.mean((2, 3), keepdim=True)*kept[0]).sum(1)[0].relu().detach()
     return (places/places.max().clamp(min=1e-12)).cpu().numpy()
 
@@ -49,16 +50,17 @@ _ONE = (str, Path, bytes, bytearray, memoryview, Image.Image)
 
 def _is_one(pictures): return isinstance(pictures, _ONE) or not isinstance(pictures, Iterable)
 
-# %% ../../nbs/models/predictor.ipynb #7742776f
+# %% ../../nbs/models/predictor.ipynb #3e77108c
 class Predictor:
     "Takes pictures, gives labels and probabilities"
     def __init__(self,
-        model:nn.Module, # (n, channels, height, width) to (n, classes) activations; may be replaced by a quicker one later
+        model:nn.Module, # A body and a head: (n, channels, height, width) to (n, classes) activations
         description:Description, # Of that model
         device:str|torch.device='cpu', # Where it computes
         largest:int=0, # Numbers that its largest layer puts out for a picture, from `plan_model`; 0 if unknown
     ):
-        self.model, self.description, self.device = model.to(device).eval(), description, torch.device(device)
+        self.parts, self.description, self.device = model.to(device).eval(), description, torch.device(device)
+        self.model = self.parts # May be replaced by a function that computes the same more quickly
         self.at_once = max(1, MAX_ACTIVATION//largest) if largest else 1024
 
     @property
@@ -86,7 +88,8 @@ class Predictor:
         opened, steps = open_picture(picture), self.description.picture
         if self.description.architecture.channels == 1: opened = opened.convert('L')
         if max(opened.size)**2 > MAX_PIXELS and any(getattr(step, 'method', '') == 'pad' for step in steps.steps):
-            raise BadPicture(_name_of(picture), f'it has {opened.width} x {opened.height} pixels, which are too many to pad', 'save it smaller')
+            reason = f'it has {opened.width} x {opened.height} pixels, which are too many to pad'
+            raise BadPicture(_name_of(picture), reason, 'save it smaller')
         pixels = torch.from_numpy(np.array(steps.on_picture(opened)))
         return pixels.permute(2, 0, 1) if pixels.ndim == 3 else pixels[None]
 
@@ -100,9 +103,12 @@ class Predictor:
         pixels:torch.Tensor, # (n, channels, height, width) bytes, from `prepare`
     ) -> torch.Tensor: # (n, classes)
         "What the model says, before the temperature and softmax or sigmoid"
-        steps = self.description.picture
-        mean, std = (torch.tensor(values, device=self.device)[:, None, None] for values in (steps.mean, steps.std))
-        return self.model.eval()((self.scaled(pixels) - mean)/std)
+        if getattr(self.model, 'training', False): self.model.eval()
+        return self.model(self._normalised(pixels))
+
+    def _normalised(self, pixels):
+        mean, std = (torch.tensor(getattr(self.description.picture, name), device=self.device)[:, None, None] for name in ('mean', 'std'))
+        return (self.scaled(pixels) - mean)/std
 
     def to_probabilities(self,
         activations:torch.Tensor, # (n, classes)
@@ -163,9 +169,9 @@ class Predictor:
         picture, # What `open_picture` takes
         label, # An entry of the vocabulary
     ) -> np.ndarray: # (rows, columns) of the body's grid, from 0 to 1
-        "Which places of a picture speak for a label; raises `BadPicture`, and `NotesError` for a label or a body that doesn't allow it"
-        pixels, position = self.prepare(picture)[None], self._position(label)
-        return class_activation_map(self.model, lambda: self.activations(pixels), position)
+        "Which places of a picture speak for a label; raises `BadPicture`, and `NotesError` if the label or the body doesn't allow it"
+        x, position = self._normalised(self.prepare(picture)[None]), self._position(label)
+        return class_activation_map(self.parts, lambda: self.parts.eval()(x), position)
 
 # %% ../../nbs/models/predictor.ipynb #44d6b63c
 def predictor_of(
