@@ -26,9 +26,6 @@ def main():
     def once(limit=limit):
         with own_cache(): trained('ours', lambda learn: fit_frozen(learn, epochs), limit)
 
-    def once_in_half(limit=limit):
-        with own_cache(): trained('half', lambda learn: fit_frozen(learn.to_bf16(), epochs), limit)
-
     def a_pass(limit=limit):
         dls = cat_dataloaders(path/'images', size=size, limit=limit)
         model = cat_learner(dls).model.eval()
@@ -37,9 +34,9 @@ def main():
                 for pictures, _ in loader.new(shuffle=False, drop_last=False): model(pictures)
 
     recipe = dict(book=partial(trained, 'book', lambda learn: learn.fine_tune(1), arch='resnet34', pretrained=False), lite0=partial(trained, 'lite0', lambda learn: learn.fine_tune(1)))
-    sides = dict(ours=once, half=once_in_half, bare=a_pass, **recipe)
+    sides = dict(ours=once, bare=a_pass, **recipe)
     rounds = given.rounds or (1 if given.quick else 3)
-    took = take_turns(sides, dict(ours=rounds, half=rounds, bare=rounds, lite0=rounds, book=1), {name: partial(run, limit=60) for name, run in sides.items()})
+    took = take_turns(sides, dict(ours=rounds, bare=rounds, lite0=rounds, book=1), {name: partial(run, limit=60) for name, run in sides.items()})
     with own_cache():
         trained('again', lambda learn: fit_frozen(learn, epochs))
         again = take_turns(dict(again=lambda: trained('again', lambda learn: fit_frozen(learn, epochs))), rounds, {})['again']
@@ -47,8 +44,6 @@ def main():
     errors = dict(errors={name: round(error, 4) for name, error in errors.items()})
     record(__file__, [ratio_row(claim, "the book's recipe: resnet34 (untrained), `fine_tune(1)`", took['ours'], took['book'], at_least=12, **errors),
                       ratio_row(claim, 'lite0, `fine_tune(1)`', took['ours'], took['lite0'], at_least=6, **errors),
-                      ratio_row(f'{claim}, after `to_bf16`', "the book's recipe", took['half'], took['book'], at_least=12, **errors),
-                      ratio_row(f'{claim}, after `to_bf16`', 'lite0, `fine_tune(1)`', took['half'], took['lite0'], at_least=6, **errors),
                       ratio_row(claim, 'one bare pass of the model over the pictures', took['ours'], took['bare'], at_most=1.3),
                       ratio_row(f'{claim}, features on disk', 'the first run', again, took['ours'], at_least=10)], given)
 

@@ -11,7 +11,7 @@ PAYS = 1.05
 
 def main():
     given = options()
-    from fastbook_notes.models.features import _merge_norms, quick_form, split_at_head
+    from fastbook_notes.models.engine import _merge_norms, fuse_for_inference
     import numpy as np
     import torch
     from fastai.vision.all import PILImage, Resize, ImageDataLoaders, image2tensor
@@ -24,8 +24,8 @@ def main():
     whole.classifier = torch.nn.Identity()
     pictures, rows = torch.randn(n, 3, size, size), []
 
-    def look(model, at_once, pictures=pictures, bf16=False):
-        with torch.no_grad(), torch.autocast('cpu', torch.bfloat16, enabled=bf16):
+    def look(model, at_once, pictures=pictures):
+        with torch.no_grad():
             for few in pictures.split(at_once): model(few)
 
     def compare(setting, ours, theirs, against, **more):
@@ -36,13 +36,11 @@ def main():
     last = torch.channels_last
     plain, lasting = whole, deepcopy(whole).to(memory_format=last)
     merged = _merge_norms(deepcopy(whole))
-    quick = quick_form(whole, pictures[:2])
+    fused = fuse_for_inference(whole, pictures[:2])
     compare('channels_last', partial(look, lasting, 32, pictures.to(memory_format=last)), partial(look, plain, 32), 'channels first')
     compare('normalisation merged into convolutions', partial(look, merged, 32), partial(look, plain, 32), 'layers of their own')
-    compare('both', partial(look, quick, 32), partial(look, plain, 32), 'neither')
-    for at_once in (1, 4, 8, 16): compare(f'{at_once} pictures at once, quick form', partial(look, quick, at_once), partial(look, quick, 32), '32 at once')
-    if torch.ops.mkldnn._is_mkldnn_bf16_supported(): compare('bf16 autocast, quick form', partial(look, quick, 4, bf16=True), partial(look, quick, 4), 'float32')
-    else: print('bf16: this processor has no instructions for it, so there is no row')
+    compare('both', partial(look, fused, 32), partial(look, plain, 32), 'neither')
+    for at_once in (1, 4, 8, 16): compare(f'{at_once} pictures at once, fused', partial(look, fused, at_once), partial(look, fused, 32), '32 at once')
 
     rng = np.random.default_rng(0)
     def jpeg(width, height):
@@ -77,7 +75,7 @@ def main():
         def loader(workers): return ImageDataLoaders.from_name_func(folder, sorted(Path(folder).glob('*')), label_func=lambda name: name[0], item_tfms=Resize(size), bs=8, num_workers=workers, device='cpu')
         def a_pass(dls):
             with torch.no_grad():
-                for x, _ in dls.train: quick(x)
+                for x, _ in dls.train: fused(x)
         for workers in (1, 2): compare(f'{workers} worker process{"es"*(workers > 1)}', partial(a_pass, loader(workers)), partial(a_pass, loader(0)), 'none, body included')
     record(__file__, rows, given)
 

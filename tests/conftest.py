@@ -90,7 +90,7 @@ def blocked_network(tmp_path_factory):
 
 
 # The longest first, so that the last one doesn't keep one process waiting for the other.
-LONGEST = ['test_run', 'test_apps', 'test_website', 'test_models', 'test_several_processes', 'test_wheel', 'test_predict', 'test_checkpoints']
+LONGEST = ['test_run', 'test_apps', 'test_website', 'test_models', 'test_distributed', 'test_wheel', 'test_predict', 'test_checkpoints']
 
 
 def pytest_collection_modifyitems(items):
