@@ -56,7 +56,7 @@ def _set_random_states(learn, tensors, rest):
 # %% ../../nbs/models/checkpoints.ipynb #f4ccd0b8
 def split_items(
     dls:DataLoaders, # Of pictures from files
-) -> dict[str, dict[str, str]]|None: # 'training' and 'validation': each picture's name below `dls.path`, and its target; None if there are no files
+) -> dict[str, dict[str, str]]|None: # For 'training' and 'validation' names below `dls.path` and targets; None if there are no files
     "Which pictures are trained on and which are held back"
     def name(file): return file.relative_to(dls.path).as_posix() if file.is_relative_to(dls.path) else str(file)
     found = {}
@@ -71,9 +71,11 @@ def _changes(
     now:dict|None, # The same, later
 ) -> str: # Empty if nothing has changed
     "What became of the pictures, in a few words"
-    before, now = ({name: (split, label) for split, names in (items or {}).items() for name, label in names.items()} for items in (before, now))
+    def flat(items): return {name: (split, label) for split, names in (items or {}).items() for name, label in names.items()}
+    before, now = flat(before), flat(now)
     both = before.keys() & now.keys()
-    kinds = {'added': now.keys() - both, 'gone': before.keys() - both, 'labelled otherwise': {name for name in both if before[name][1] != now[name][1]},
+    kinds = {'added': now.keys() - both, 'gone': before.keys() - both,
+             'labelled otherwise': {name for name in both if before[name][1] != now[name][1]},
              'in the other split': {name for name in both if before[name][0] != now[name][0]}}
     return ', '.join(f'{len(names)} {what} ({min(names)})' for what, names in kinds.items() if names)
 
@@ -121,11 +123,12 @@ def _write_checkpoint(
     moments, numbers = _optimizer_state(learn.opt)
     generators, rest = _random_states(learn)
     parts = {'model': _bare(learn.model).state_dict(), 'optimizer': moments, 'random': generators}
-    tensors = {f'{part}.{name}': value.detach().cpu().clone().contiguous() for part, values in parts.items() for name, value in values.items()}
+    tensors = {f'{part}.{name}': value.detach().cpu().clone().contiguous()
+               for part, values in parts.items() for name, value in values.items()}
     recorder, smooth = learn.recorder, learn.recorder.smooth_loss
-    state = dict(epochs=learn.n_epoch, batches=len(learn.dls.train), items=items, numbers=numbers, hypers=list(learn.opt.hypers), random=rest,
-                 smooth=[smooth.count, float(smooth.val)], measured=[list(row) for row in recorder.values], lrs=list(recorder.lrs),
-                 losses=list(recorder.losses), iters=list(recorder.iters))
+    state = dict(epochs=learn.n_epoch, batches=len(learn.dls.train), items=items, numbers=numbers, hypers=list(learn.opt.hypers),
+                 random=rest, smooth=[smooth.count, float(smooth.val)], measured=[list(row) for row in recorder.values],
+                 lrs=list(recorder.lrs), losses=list(recorder.losses), iters=list(recorder.iters))
     with _before_sigterm(), atomic_file(file) as part: save_file(tensors, part, {'state': json.dumps(state, default=_plain)})
 
 # %% ../../nbs/models/checkpoints.ipynb #6beebe99
@@ -152,7 +155,8 @@ def _check_items(
     try: changes = _changes(_read_checkpoint(file)[1]['items'], items)
     except (KeyError, TypeError, ValueError, AttributeError) as e: raise _damaged(file) from e
     if changes:
-        raise NotesError(f'The pictures are not those of the checkpoint {file}: {changes}; undo that, or train from the beginning in a folder of its own.')
+        raise NotesError(f'The pictures are not those of the checkpoint {file}: {changes}; '
+                         'undo that, or train from the beginning in another folder.')
 
 # %% ../../nbs/models/checkpoints.ipynb #68b7654a
 def _restore(
@@ -223,7 +227,7 @@ def fit_with_checkpoints(
     resume:bool=False, # Go on where an interrupted training stopped?
     **kwargs # For fastai's `fit_one_cycle`
 ) -> Learner: # The same one, trained
-    "fastai's `fit_one_cycle` with a checkpoint after each epoch; raises `NotesError` if the checkpoint is damaged, or of another training or pictures"
+    "fastai's `fit_one_cycle` with a checkpoint after each epoch; raises `NotesError` if that is damaged, or of another training"
     if epochs < 1: raise NotesError(f'{epochs} epochs train nothing; give at least 1.')
     checkpoints = Checkpoints(folder, resume, split_items(learn.dls))
     try: learn.fit_one_cycle(epochs, lr, cbs=[checkpoints, *L(kwargs.pop('cbs', None))], **kwargs)

@@ -45,13 +45,19 @@ def _is_library(thing) -> bool: # A function or a class
     "Whether a name and a version say all about it; not so if it was made inside of a function"
     return '<' not in thing.__qualname__ and bool(_library(thing.__module__ or ''))
 
-# %% ../../nbs/models/digests.ipynb #5ea8c1dc
+# %% ../../nbs/models/digests.ipynb #3e19e9c0
+def _is_dispatched(
+    thing, # Anything
+) -> bool:
+    "Whether it is one of plum's functions, of which fastai's transforms are made: one for each type of argument"
+    return hasattr(type(thing), 'dispatch') and hasattr(thing, 'methods')
+
 @singledispatch
 def _parts(
     thing, # Anything
 ) -> Iterable: # What it consists of
     "What makes a thing what it is; raises `Undescribed` or whatever a thing raises that can't be told"
-    if hasattr(type(thing), 'dispatch') and hasattr(thing, 'methods'): return [(str(m.signature), m.implementation) for m in thing.methods]
+    if _is_dispatched(thing): return [(str(m.signature), m.implementation) for m in thing.methods]
     found = thing.__reduce_ex__(4)
     if isinstance(found, str):
         if not _is_library(thing): raise Undescribed(found)
@@ -129,19 +135,21 @@ def _(thing): return [thing.__func__]
 @_parts.register(property)
 def _(thing): return [thing.fget, thing.fset, thing.fdel]
 
-# %% ../../nbs/models/digests.ipynb #bf5cc8a9
+# %% ../../nbs/models/digests.ipynb #ad575671
 _OF_ALL_CLASSES = {'__doc__', '__module__', '__signature__', '__annotations__', '_abc_impl', '__firstlineno__', '__static_attributes__'}
 
 def _is_foreign(
     value, # Of a library's class
 ) -> bool:
     "Whether it may have been put there by somebody else"
-    return isinstance(value, FunctionType) and not _library(value.__module__ or '') or hasattr(type(value), 'dispatch') and hasattr(value, 'methods')
+    if isinstance(value, FunctionType): return not _library(value.__module__ or '')
+    return _is_dispatched(value)
 
 @_parts.register(type)
 def _(thing):
-    own = {name: value for name, value in vars(thing).items() if name not in _OF_ALL_CLASSES and not isinstance(value, (GetSetDescriptorType, MemberDescriptorType))}
+    own = {name: value for name, value in vars(thing).items() if name not in _OF_ALL_CLASSES}
     if _is_library(thing): own = {name: value for name, value in own.items() if _is_foreign(value)}
+    own = {name: value for name, value in own.items() if not isinstance(value, (GetSetDescriptorType, MemberDescriptorType))}
     return [thing.__module__, thing.__qualname__, _library(thing.__module__), thing.__bases__, sorted(own.items())]
 
 # %% ../../nbs/models/digests.ipynb #1f620d68

@@ -30,7 +30,7 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-# %% ../../nbs/models/engine.ipynb #22ccf24c
+# %% ../../nbs/models/engine.ipynb #a7498f22
 def _is_fixed(
     layer:nn.Module, # Of a head
 ) -> bool: # Whether it has nothing to learn and does the same in training and in use
@@ -39,10 +39,11 @@ def _is_fixed(
 
 def split_at_head(
     model:nn.Module, # A body and a head, as `vision_learner` makes it
-) -> tuple[nn.Sequential, nn.Sequential]: # The frozen part: (n, 3, height, width) to (n, features); and what is trained: (n, features) to (n, classes)
+) -> tuple[nn.Sequential, nn.Sequential]: # Frozen: (n, 3, height, width) to (n, features); and trained: (n, features) to (n, classes)
     "A model in two parts that share its layers; raises `NotesError` if it isn't a body and a head"
     if not isinstance(model, nn.Sequential) or len(model) != 2:
-        raise NotesError(f'A {type(model).__name__} has no body and head to take apart; make the learner with vision_learner or pretrained_learner.')
+        raise NotesError(f'A {type(model).__name__} has no body and head to take apart; '
+                         'make the learner with vision_learner or pretrained_learner.')
     body, head = model
     layers = list(head) if isinstance(head, nn.Sequential) else [head]
     fixed = list(takewhile(_is_fixed, layers))
@@ -197,7 +198,7 @@ class Engine:
             form = self.form_for(pictures)
             return torch.cat([form(few).float() for few in split_for_cache(pictures)])
 
-# %% ../../nbs/models/engine.ipynb #6ac3961b
+# %% ../../nbs/models/engine.ipynb #c1309da3
 @contextmanager
 def memory_errors(
     bs:int, # Pictures in a batch
@@ -206,7 +207,8 @@ def memory_errors(
     try: yield
     except (MemoryError, RuntimeError) as e:
         if not isinstance(e, (MemoryError, torch.OutOfMemoryError)) and 'memory' not in str(e): raise
-        raise NotesError(f"A batch of {bs} pictures doesn't fit into memory; make the data loaders with bs={max(1, bs//2)}, or with smaller pictures.") from e
+        raise NotesError(f"A batch of {bs} pictures doesn't fit into memory; "
+                         f"make the data loaders with bs={max(1, bs//2)}, or with smaller pictures.") from e
 
 # %% ../../nbs/models/engine.ipynb #7828e28a
 def _works(

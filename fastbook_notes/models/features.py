@@ -138,7 +138,7 @@ def _prepared(
         made_up = [(picture, *real[0][1:]) for picture in _made_up_pictures(type(real[0][0]))]
         return [prepare(item) for item in [*made_up, *real]]
 
-# %% ../../nbs/models/features.ipynb #53fd8cae
+# %% ../../nbs/models/features.ipynb #898773e6
 LIBRARIES = 'fastbook_notes', 'torch', 'torchvision', 'fastai', 'timm', 'pillow', 'pillow-heif', 'numpy'
 
 def _versions() -> list[str]:
@@ -160,10 +160,11 @@ def feature_key(
     try: prepared = _prepared(dl, split_idx)
     except Exception: return None
     with ThreadPoolExecutor(usable_cores()) as pool: contents = list(pool.map(_bytes_digest, files))
-    pipelines = [[t for t in p.fs if getattr(t, 'split_idx', None) in (None, split_idx)] for p in (dl.after_item, dl.before_batch, dl.after_batch)]
-    overridden = {name: vars(dl)[name] for name in dl._methods if name in vars(dl) and name not in ('after_item', 'before_batch', 'after_batch')}
-    return digest_of(4, _versions(), views, dl.bs if views else 0, [str(file.absolute()) for file in files], contents, type(dl), type(dl.dataset), overridden,
-                     steps, pipelines, prepared, split_at_head(learn.model)[0])
+    names = 'after_item', 'before_batch', 'after_batch'
+    transforms = [[t for t in getattr(dl, name).fs if getattr(t, 'split_idx', None) in (None, split_idx)] for name in names]
+    overridden = {name: vars(dl)[name] for name in dl._methods if name in vars(dl) and name not in names}
+    return digest_of(4, _versions(), views, dl.bs if views else 0, [str(file.absolute()) for file in files], contents, type(dl),
+                     type(dl.dataset), overridden, steps, transforms, prepared, split_at_head(learn.model)[0])
 
 # %% ../../nbs/models/features.ipynb #0cb409c1
 def feature_file(
@@ -205,7 +206,7 @@ def cached_features(
     write_cache(feature_file(key), features)
     return features
 
-# %% ../../nbs/models/features.ipynb #7f051cc5
+# %% ../../nbs/models/features.ipynb #645a5c0c
 def _targets(
     dataset, # A fastai `Datasets` of a picture and one target
 ) -> torch.Tensor: # (items,) class numbers, or (items, classes) zeros and ones
@@ -238,7 +239,8 @@ def feature_dataloaders(
     vocab = getattr(learn.dls, 'vocab', ())
     if len(vocab) == 1:
         raise NotesError(f'All pictures are labelled {vocab[0]}, so there is nothing to tell apart; give pictures of at least two classes.')
-    pairs = [(cached_features(learn, i, 0 if i else views, f'features, {name}'), _targets(learn.dls[i].dataset)) for i, name in enumerate(names)]
+    pairs = [(cached_features(learn, i, 0 if i else views, f'features, {name}'), _targets(learn.dls[i].dataset))
+             for i, name in enumerate(names)]
     device = learn.dls.device
     return DataLoaders(*(_feature_loader(*pair, bs, i == 0, device) for i, pair in enumerate(pairs)), device=device)
 
