@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import nn
 
-# %% ../../nbs/models/digests.ipynb #9307bf63
+# %% ../../nbs/models/digests.ipynb #db2fa2de
 class Undescribed(Exception):
     "There is no telling what a thing does"
 
@@ -38,7 +38,7 @@ def _library(
     if {'site-packages', 'dist-packages'} & set(place.parts):
         try: return str(getattr(module, '__version__', None) or version(root))
         except PackageNotFoundError: return ''
-    if root != __name__.partition('.')[0] or name not in sys.modules: return ''
+    if root != 'fastbook_notes' or name not in sys.modules: return ''
     return hashlib.sha256(Path(sys.modules[name].__file__).read_bytes()).hexdigest()
 
 def _is_library(thing) -> bool: # A function or a class
