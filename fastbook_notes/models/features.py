@@ -64,7 +64,7 @@ def _one_ahead(
             coming = pool.submit(next, batches, None)
             yield batch
 
-# %% ../../nbs/models/features.ipynb #daa980df
+# %% ../../nbs/models/features.ipynb #e5d6a274
 def _one_pass(
     engine:Engine, # Computes the frozen part
     dl:TfmdDL, # The pictures, each once
@@ -72,8 +72,7 @@ def _one_pass(
 ) -> torch.Tensor: # (pictures, features) float32, on the CPU
     "One pass of the frozen part over all pictures"
     found = []
-    with ThreadPoolExecutor(usable_cores()) as pool, memory_errors(dl.bs):
-        if dl.fake_l.num_workers == 0: dl = dl.new(create_item=_OpenAhead(dl.dataset, pool))
+    with memory_errors(dl.bs):
         for pictures, *_ in _one_ahead(dl):
             found.append(engine(pictures).cpu())
             bar.update(len(pictures))
@@ -86,11 +85,13 @@ def body_features(
     desc:str='features', # Beside the bar
 ) -> torch.Tensor: # (views or 1, pictures, features) float32, on the CPU
     "What the frozen part of a model makes of the pictures of a data set"
-    dataset, passes = learn.dls[ds_idx].dataset, max(views, 1)
+    dl, passes = learn.dls[ds_idx], max(views, 1)
+    dataset = dl.dataset
     engine = Engine(split_at_head(learn.model)[0].to(learn.dls.device), expected=passes*len(dataset))
     bar = tqdm(total=passes*len(dataset), desc=desc, unit='picture', delay=1, leave=False)
-    with dataset.set_split_idx(0 if views else 1), no_random(SEED, reproducible=False), bar:
-        dl = learn.dls[ds_idx].new(shuffle=False, drop_last=False)
+    with ThreadPoolExecutor(usable_cores()) as pool, dataset.set_split_idx(0 if views else 1), no_random(SEED, reproducible=False), bar:
+        opening = {} if dl.fake_l.num_workers else dict(create_item=_OpenAhead(dataset, pool))
+        dl = dl.new(shuffle=False, drop_last=False, **opening)
         return torch.stack([_one_pass(engine, dl, bar) for _ in range(passes)])
 
 # %% ../../nbs/models/features.ipynb #31161738
