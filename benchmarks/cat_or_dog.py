@@ -1,5 +1,4 @@
-"""Cats and dogs, from the files to a trained model: features once, against the book's recipe, fine-tuning of the same body,
-a bare pass over the pictures, and a second run."""
+"Cats and dogs, from the files to a trained model: features once, against the book's recipe, fine-tuning of the same body, a bare pass over the pictures, and a second run."
 from functools import partial
 
 from measure import options, own_cache, ratio_row, record, silent, take_turns
@@ -7,12 +6,11 @@ from measure import options, own_cache, ratio_row, record, silent, take_turns
 
 def main():
     given = options()
+    from fastbook_notes.models.features import fit_frozen
     import torch
     from fastai.vision.all import set_seed
-
     from fastbook_notes.data.datasets import describe_dataset, get_dataset
     from fastbook_notes.intro import cat_dataloaders, cat_learner
-    from fastbook_notes.models.features import fit_frozen
     path = get_dataset('PETS', given.data)
     size, limit, epochs = (64, 60, 2) if given.quick else (224, 600, 3)
     errors = {}
@@ -28,9 +26,6 @@ def main():
     def once(limit=limit):
         with own_cache(): trained('ours', lambda learn: fit_frozen(learn, epochs), limit)
 
-    def once_in_half(limit=limit):
-        with own_cache(): trained('half', lambda learn: fit_frozen(learn.to_bf16(), epochs), limit)
-
     def a_pass(limit=limit):
         dls = cat_dataloaders(path/'images', size=size, limit=limit)
         model = cat_learner(dls).model.eval()
@@ -38,24 +33,20 @@ def main():
             for loader in dls.loaders:
                 for pictures, _ in loader.new(shuffle=False, drop_last=False): model(pictures)
 
-    def fine_tune(learn): learn.fine_tune(1)
-    recipe = dict(book=partial(trained, 'book', fine_tune, arch='resnet34', pretrained=False), lite0=partial(trained, 'lite0', fine_tune))
-    sides = dict(ours=once, half=once_in_half, bare=a_pass, **recipe)
+    recipe = dict(book=partial(trained, 'book', lambda learn: learn.fine_tune(1), arch='resnet34', pretrained=False),
+                  lite0=partial(trained, 'lite0', lambda learn: learn.fine_tune(1)))
+    sides = dict(ours=once, bare=a_pass, **recipe)
     rounds = given.rounds or (1 if given.quick else 3)
-    warm_up = {name: partial(run, limit=60) for name, run in sides.items()}
-    took = take_turns(sides, dict(ours=rounds, half=rounds, bare=rounds, lite0=rounds, book=1), warm_up)
+    took = take_turns(sides, dict(ours=rounds, bare=rounds, lite0=rounds, book=1),
+                      {name: partial(run, limit=60) for name, run in sides.items()})
     with own_cache():
         trained('again', lambda learn: fit_frozen(learn, epochs))
         again = take_turns(dict(again=lambda: trained('again', lambda learn: fit_frozen(learn, epochs))), rounds, {})['again']
-    count = min(limit, len(list((path/'images').iterdir())))
-    claim = (f'cat or dog at {size} px, {epochs} epochs of the head, {count} pictures of {describe_dataset(path)}, '
-             'from the files to the model')
+    claim = f'cat or dog at {size} px, {epochs} epochs of the head, {min(limit, len(list((path/"images").iterdir())))} pictures of {describe_dataset(path)}, from the files to the model'
     errors = dict(errors={name: round(error, 4) for name, error in errors.items()})
-    book = "the book's recipe: resnet34 (untrained), `fine_tune(1)`"
-    record(__file__, [ratio_row(claim, book, took['ours'], took['book'], at_least=12, **errors),
+    record(__file__, [ratio_row(claim, "the book's recipe: resnet34 (untrained), `fine_tune(1)`", took['ours'],
+                                took['book'], at_least=12, **errors),
                       ratio_row(claim, 'lite0, `fine_tune(1)`', took['ours'], took['lite0'], at_least=6, **errors),
-                      ratio_row(f'{claim}, after `to_bf16`', "the book's recipe", took['half'], took['book'], at_least=12, **errors),
-                      ratio_row(f'{claim}, after `to_bf16`', 'lite0, `fine_tune(1)`', took['half'], took['lite0'], at_least=6, **errors),
                       ratio_row(claim, 'one bare pass of the model over the pictures', took['ours'], took['bare'], at_most=1.3),
                       ratio_row(f'{claim}, features on disk', 'the first run', again, took['ours'], at_least=10)], given)
 

@@ -11,13 +11,12 @@ PAYS = 1.05
 
 def main():
     given = options()
+    from fastbook_notes.models.engine import _merge_norms, fuse_for_inference
     import numpy as np
     import torch
-    from fastai.vision.all import ImageDataLoaders, PILImage, Resize, image2tensor
+    from fastai.vision.all import PILImage, Resize, ImageDataLoaders, image2tensor
     from PIL import Image
-
     from fastbook_notes.models.backbones import imagenet_lite0
-    from fastbook_notes.models.features import _merge_norms, quick_form
     size, n = (64, 8) if given.quick else (224, 64)
     rounds = given.rounds or (1 if given.quick else 7)
     torch.manual_seed(0)
@@ -25,8 +24,8 @@ def main():
     whole.classifier = torch.nn.Identity()
     pictures, rows = torch.randn(n, 3, size, size), []
 
-    def look(model, at_once, pictures=pictures, bf16=False):
-        with torch.no_grad(), torch.autocast('cpu', torch.bfloat16, enabled=bf16):
+    def look(model, at_once, pictures=pictures):
+        with torch.no_grad():
             for few in pictures.split(at_once): model(few)
 
     def compare(setting, ours, theirs, against, **more):
@@ -37,15 +36,12 @@ def main():
     last = torch.channels_last
     plain, lasting = whole, deepcopy(whole).to(memory_format=last)
     merged = _merge_norms(deepcopy(whole))
-    quick = quick_form(whole, pictures[:2])
+    fused = fuse_for_inference(whole, pictures[:2])
     compare('channels_last', partial(look, lasting, 32, pictures.to(memory_format=last)), partial(look, plain, 32), 'channels first')
     compare('normalisation merged into convolutions', partial(look, merged, 32), partial(look, plain, 32), 'layers of their own')
-    compare('both', partial(look, quick, 32), partial(look, plain, 32), 'neither')
+    compare('both', partial(look, fused, 32), partial(look, plain, 32), 'neither')
     for at_once in (1, 4, 8, 16):
-        compare(f'{at_once} pictures at once, quick form', partial(look, quick, at_once), partial(look, quick, 32), '32 at once')
-    if torch.ops.mkldnn._is_mkldnn_bf16_supported():
-        compare('bf16 autocast, quick form', partial(look, quick, 4, bf16=True), partial(look, quick, 4), 'float32')
-    else: print('bf16: this processor has no instructions for it, so there is no row')
+        compare(f'{at_once} pictures at once, fused', partial(look, fused, at_once), partial(look, fused, 32), '32 at once')
 
     rng = np.random.default_rng(0)
     def jpeg(width, height):
@@ -62,12 +58,11 @@ def main():
         return image2tensor(Resize(size)(PILImage.create(image.convert('RGB')), split_idx=1))
 
     scale = 4 if given.quick else 1
-    def read_all(pictures, reduced): return [read(data, reduced) for data in pictures]
     for width, height in ((500, 375), (4000, 3000)):
         some = [jpeg(width//scale, height//scale) for _ in range(2 if given.quick else 8)]
-        differs = round(float((read(some[0], True).float() - read(some[0], False).float()).abs().mean()), 2)
         compare(f'JPEG of {width//scale} x {height//scale} decoded at a reduced scale',
-                partial(read_all, some, True), partial(read_all, some, False), 'decoded in full', differs=differs)
+                lambda: [read(data, True) for data in some], lambda: [read(data, False) for data in some], 'decoded in full',
+                differs=round(float((read(some[0], True).float() - read(some[0], False).float()).abs().mean()), 2))
 
     some = [jpeg(500, 375) for _ in range(8 if given.quick else 64)]
     def threads(count):
@@ -80,15 +75,15 @@ def main():
     from pathlib import Path
     with tempfile.TemporaryDirectory() as folder:
         for i, data in enumerate(some): (Path(folder)/f'{i%2}_{i}.jpg').write_bytes(data)
-        def loader(workers):
-            return ImageDataLoaders.from_name_func(folder, sorted(Path(folder).glob('*')), label_func=lambda name: name[0],
-                                                   item_tfms=Resize(size), bs=8, num_workers=workers, device='cpu')
+        def loader(workers): return ImageDataLoaders.from_name_func(folder, sorted(Path(folder).glob('*')),
+                                                                    label_func=lambda name: name[0],
+                                                                    item_tfms=Resize(size), bs=8, num_workers=workers, device='cpu')
         def a_pass(dls):
             with torch.no_grad():
-                for x, _ in dls.train: quick(x)
+                for x, _ in dls.train: fused(x)
         for workers in (1, 2):
-            name = f'{workers} worker process{"es"*(workers > 1)}'
-            compare(name, partial(a_pass, loader(workers)), partial(a_pass, loader(0)), 'none, body included')
+            compare(f'{workers} worker process{"es"*(workers > 1)}', partial(a_pass, loader(workers)),
+                    partial(a_pass, loader(0)), 'none, body included')
     record(__file__, rows, given)
 
 

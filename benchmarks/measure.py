@@ -86,12 +86,14 @@ def record(script, rows, given):
 
 @contextmanager
 def own_cache():
-    "A cache for features that starts empty, while the data sets stay where they are"
+    "A cache for features and graphs that starts empty, while the data sets stay where they are"
     import tempfile
     from unittest.mock import patch
-
-    from fastbook_notes.models import features
-    with tempfile.TemporaryDirectory() as folder, patch.object(features, 'cache_folder', lambda: Path(folder)): yield Path(folder)
+    from fastbook_notes.models import engine, features
+    with tempfile.TemporaryDirectory() as folder, patch.object(features, 'cache_folder',
+                                                               lambda: Path(folder)), patch.object(engine,
+                                                                   'cache_folder', lambda: Path(folder)):
+        yield Path(folder)
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from torch import nn
 from .models.backbones import pretrained_learner
 from .data.pictures import picture_block
 from .errors import NotesError
-from .models.features import quick_form
+from .models.engine import fuse_for_inference
 from fastai.vision.all import CategoryBlock, DataBlock, IndexSplitter, Learner, Resize, TransformBlock, error_rate, noop
 
 # %% ../nbs/02_production.ipynb #a6e93879
@@ -73,7 +73,7 @@ def picture_features(
     dls = DataBlock(picture_block(), item_tfms=Resize(size)).dataloaders(files, bs=8, num_workers=0)
     learn = pretrained_learner(dls, n_out=1, loss_func=noop)
     pictures = dls.test_dl(files)
-    learn.model = quick_form(nn.Sequential(learn.model[0], nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval(), pictures.one_batch()[0][:2])
+    learn.model = fuse_for_inference(nn.Sequential(learn.model[0], nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval(), pictures.one_batch()[0][:2])
     return learn.get_preds(dl=pictures)[0]
 
 def head_learner(

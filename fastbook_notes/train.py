@@ -36,11 +36,13 @@ from safetensors import SafetensorError, safe_open
 from torch import distributed
 from tqdm.auto import tqdm
 
-from .models.checkpoints import CHECKPOINT, Checkpoints
-from .models.model_folder import MODEL_FILE, load_model, save_model
+from .models.checkpoints import CHECKPOINT_FILE, Checkpoints, split_items
+from .models.model_folder import load_model, save_model
 from .data.pictures import BadPicture
-from .models.distributed import Process, alone, data_parallel, first_goes_first, join, leave, share_features, this_process
-from .models.features import a_few, feature_dataloaders, fit_frozen, memory_errors, pick_device, quick_form, split_at_head
+from .models.distributed import (Process, data_parallel, destroy_process_group, init_process_group, local_main_process_first,
+                                               share_features, single_process, this_process)
+from .models.engine import fuse_for_inference, memory_errors, pick_device, split_at_head, split_for_cache
+from .models.features import feature_dataloaders, fit_frozen
 
 # %% ../nbs/train.ipynb #d91a359e
 def _write_whole(
@@ -101,10 +103,11 @@ class Checkpoint(Checkpoints):
     def __init__(self,
         folder:Path, # The model's folder
         resume:bool=False, # Begin with the checkpoint, if there is one?
+        items:dict|None=None, # The pictures, from `split_items`
         writes:bool=True, # Whether this process writes
         say:Callable=print, # Is told how each epoch went
     ):
-        super().__init__(folder, resume)
+        super().__init__(folder, resume, items)
         self.writes, self.say, self.finished = writes, say, 0
 
     def before_fit(self):
@@ -127,12 +130,12 @@ def _begin(
     resume:bool, # Go on with an unfinished one?
 ) -> int: # How many epochs are done
     "Where to begin; raises `NotesError` if something is in the way"
-    if (out/MODEL_FILE).exists(): raise NotesError(f'There is a trained model in {out} already; choose another folder, or remove it.')
-    if not (out/CHECKPOINT).is_file(): return 0
+    if (out/'model.json').exists(): raise NotesError(f'There is a trained model in {out} already; choose another folder, or remove it.')
+    if not (out/CHECKPOINT_FILE).is_file(): return 0
     if not resume: raise NotesError(f'There is an unfinished training in {out}; go on with --resume, or choose another folder.')
     try:
         before = json.loads((out/SETTINGS).read_text(encoding='utf-8'))
-        with safe_open(out/CHECKPOINT, framework='pt') as stored: done = len(json.loads(stored.metadata()['state'])['measured'])
+        with safe_open(out/CHECKPOINT_FILE, framework='pt') as stored: done = len(json.loads(stored.metadata()['state'])['measured'])
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as e: raise NotesError(f'The unfinished training in {out} is damaged ({type(e).__name__}); remove the folder and train again.') from e
     other = [f'{name} {before.get(name)}, not {value}' for name, value in settings.items() if before.get(name) != value]
     if other: raise NotesError(f"The training in {out} was begun with {'; '.join(other)}; resume it with the same, or choose another folder.")
@@ -182,21 +185,21 @@ def train_chapter(
     process = this_process(processes)
     settings = dict(chapter=chapter.number, data=_data_name(data), architecture=arch, epochs=epochs, size=size)
     done = _begin(out, settings, resume)
-    device = join(process, say)
+    device = init_process_group(process, say)
     try: return _train(chapter, recipe, settings, done, process, device, out, say)
-    finally: leave()
+    finally: destroy_process_group()
 
 # %% ../nbs/train.ipynb #d03b3116
 def _train(chapter, recipe, settings, done, process, device, out, say):
     "Train, in the first process write, and return what was written about the model"
     _same_start(done, process)
     if process.is_first: _write_whole(out/SETTINGS, lambda file: file.write_text(json.dumps(settings), encoding='utf-8'))
-    with first_goes_first(process): path = get_dataset(chapter.dataset, settings['data'])
+    with local_main_process_first(process): path = get_dataset(chapter.dataset, settings['data'])
     set_seed(42)
     learn, classes = recipe.learner(path, settings['architecture'], settings['size'])
     learn.dls.to(device)
     share_features(learn, process)
-    checkpoint = Checkpoint(out, done > 0, process.is_first, say)
+    checkpoint = Checkpoint(out, done > 0, split_items(learn.dls), process.is_first, say)
     if process.is_first: say(f"{describe_dataset(path)}: {len(learn.dls.train_ds)} pictures to train on, {len(learn.dls.valid_ds)} to validate, {len(classes)} classes." +
                              (f' {done} of {settings["epochs"]} epochs are done.' if done else ''))
     learn.add_cb(checkpoint)
@@ -204,10 +207,10 @@ def _train(chapter, recipe, settings, done, process, device, out, say):
         fit_frozen(learn, settings['epochs'], recipe.lr, bs=max(1, 32//process.count))
         if checkpoint.finished < settings['epochs']: raise KeyboardInterrupt
     learn.remove_cb(checkpoint)
-    leave()
+    destroy_process_group()
     measured = dict(zip(learn.recorder.metric_names[1:-1], learn.recorder.values[-1]))
     if process.is_first:
-        with alone(): save_model(learn, out, names=classes, threshold=_threshold(learn) if recipe.several else None)
+        with single_process(): save_model(learn, out, threshold=_threshold(learn) if recipe.several else None)
         for file in (checkpoint.file, out/SETTINGS): file.unlink(missing_ok=True)
         say(f'The model is in {out}.')
     return settings | dict(classes=classes, measured=measured)
@@ -246,7 +249,7 @@ class Labeller:
     ):
         "Raises `NotesError` if there is no model, or if it is damaged"
         self.predictor, self.quick = load_model(folder, pick_device(lambda line: None)), False
-        self.classes = self.predictor.names
+        self.classes = [{True: 'cat', False: 'dog'}[label] if isinstance(label, bool) else str(label) for label in self.predictor.vocab]
 
     @property
     def columns(self) -> list[str]: return ['file', 'labels', 'probabilities'] if self.predictor.several else ['file', 'label', 'probability']
@@ -264,9 +267,9 @@ class Labeller:
         "How likely each class is"
         predictor = self.predictor
         with torch.no_grad(), memory_errors(len(pictures)):
-            if not self.quick: predictor.model, self.quick = quick_form(predictor.model, pictures[:2].to(predictor.device).float()/255), True
-            logits = torch.cat([predictor.activations(few).float().cpu() for few in a_few(pictures)])
-        return predictor.to_probabilities(logits)
+            if not self.quick: predictor.model, self.quick = fuse_for_inference(predictor.model, pictures[:2].to(predictor.device).float()/255), True
+            logits = torch.cat([predictor.activations(few).float().cpu() for few in split_for_cache(pictures)])
+        return logits.sigmoid() if predictor.several else logits.softmax(1)
 
     def row(self,
         probabilities:torch.Tensor, # (classes,)

@@ -103,10 +103,10 @@ def blocked_network(tmp_path_factory):
 
 
 # The longest first, so that the last one doesn't keep one process waiting for the other.
-LONGEST = ('test_run', 'test_apps', 'test_website', 'test_models', 'test_several_processes', 'test_wheel', 'test_predict',
+LONGEST = ('test_run', 'test_apps', 'test_website', 'test_models', 'test_distributed', 'test_wheel', 'test_predict',
            'test_checkpoints')
 # Files that train, and fixtures that start the command or build something; a single test says `@pytest.mark.slow`.
-SLOW = {'test_run', 'test_models', 'test_several_processes', 'test_predict', 'test_checkpoints',
+SLOW = {'test_run', 'test_models', 'test_distributed', 'test_predict', 'test_checkpoints',
         'command', 'built', 'site', 'blocked_network'}
 
 

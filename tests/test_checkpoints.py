@@ -26,7 +26,7 @@ from torch import nn
 from fastbook_notes.quiet_imports import import_quietly
 import_quietly('fastai.vision.all')
 from fastai.vision.all import CategoryBlock, DataBlock, Flip, Learner, RandomResizedCrop, RandomSplitter, accuracy, set_seed
-from fastbook_notes.models.checkpoints import CHECKPOINT, fit_with_checkpoints
+from fastbook_notes.models.checkpoints import CHECKPOINT_FILE, fit_with_checkpoints
 from fastbook_notes.data.pictures import picture_block
 torch.set_num_threads(1)
 EPOCHS = 4
@@ -71,7 +71,7 @@ whole, expected = time.perf_counter() - start, result(here/'whole')
 killed, trainings, most, folder, resumed = 0, 0, 0., here/'broken0', 0
 while killed < kills or not (folder/'result').exists():
     at, wait = rng.randrange(1, 12)*(rng.random() < 0.4), rng.uniform(0.1, 0.9)*whole
-    enough, resumed = killed >= kills, resumed + (folder/CHECKPOINT).exists()
+    enough, resumed = killed >= kills, resumed + (folder/CHECKPOINT_FILE).exists()
     if not (child := os.fork()):
         if at and not enough: kill_at(at)
         train(folder, True)
@@ -198,3 +198,73 @@ def test_a_place_that_is_taken_is_named(learner, tmp_path):
     with pytest.raises(NotesError, match='taken'): fit(learner(), tmp_path/'taken')
     assert (tmp_path/'taken').read_text() == 'mine'
     with pytest.raises(NotesError, match='at least 1'): fit(learner(), tmp_path/'x', epochs=0)
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    "Forty pictures of two labels"
+    import numpy as np
+    from PIL import Image
+    (tmp_path/'pictures').mkdir()
+    for i in range(40): Image.fromarray(np.random.default_rng(i).integers(0, 256, (12, 12, 3), dtype='uint8')).save(tmp_path/'pictures'/f'{"ab"[i % 2]}_{i:02}.png')
+    return tmp_path/'pictures'
+
+
+def from_files(vision, folder, names=None, label=lambda name: name[0]):
+    "A learner on files, whose validation pictures are drawn from all there are"
+    import torch
+    vision.set_seed(1)
+    dls = vision.ImageDataLoaders.from_name_func(folder, names or sorted(folder.iterdir()), label_func=label, seed=3, bs=8, num_workers=0, device='cpu')
+    learn = vision.Learner(dls, torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(432, 2)), loss_func=vision.CrossEntropyLossFlat())
+    learn.remove_cb(learn.progress)
+    learn.logger = lambda row: None
+    return learn
+
+
+def test_other_pictures_are_refused(vision, pictures, tmp_path):
+    "Added, gone, labelled otherwise, and in the other split: each is named in one line, before anything is trained"
+    import shutil
+    fit(from_files(vision, pictures), tmp_path/'out')
+    fit(from_files(vision, pictures), tmp_path/'out', resume=True)
+    held_back = from_files(vision, pictures).dls.valid_ds.items
+
+    def refused(*said, **more):
+        learn = from_files(vision, pictures, **more)
+        before = weights(learn)
+        with pytest.raises(NotesError, match=said[0]) as error: fit(learn, tmp_path/'out', resume=True)
+        assert all(word in str(error.value) for word in said) and len(str(error.value).splitlines()) == 1
+        assert weights(learn) == before
+
+    refused('1 labelled otherwise', 'a_00.png', label=lambda name: 'b' if name == 'a_00.png' else name[0])
+    refused('1 gone', 'b_39.png', names=[f for f in sorted(pictures.iterdir()) if f.name != 'b_39.png'])
+    shutil.copy(pictures/'a_00.png', pictures/'a_99.png')
+    refused('1 added', 'a_99.png')
+    (pictures/'a_99.png').unlink()
+    held_back[0].rename(pictures/'a_98.png')
+    refused('1 added', '1 gone', held_back[0].name)
+
+
+TERMINATED = TRAIN + """
+import safetensors.torch
+from fastbook_notes.models import checkpoints
+here, write = Path(sys.argv[1]), checkpoints.save_file
+
+def save_file(tensors, part, metadata):
+    "Half of a file, then the signal"
+    part.write_bytes(b'half')
+    os.kill(os.getpid(), signal.SIGTERM)
+    write(tensors, part, metadata)
+
+checkpoints.save_file = save_file
+train(here, False)
+"""
+
+
+@posix_only
+def test_a_process_that_is_told_to_end_leaves_a_whole_checkpoint_and_nothing_else(tmp_path):
+    import signal
+    from safetensors import safe_open
+    done = subprocess.run([sys.executable, '-c', TERMINATED, tmp_path], capture_output=True, text=True, env={**os.environ, 'OMP_NUM_THREADS': '1'})
+    assert done.returncode == -signal.SIGTERM, done.stderr[-2000:]
+    assert [file.name for file in tmp_path.iterdir()] == ['checkpoint.safetensors']
+    with safe_open(tmp_path/'checkpoint.safetensors', framework='pt') as stored: assert len(json.loads(stored.metadata()['state'])['measured']) == 1

@@ -83,7 +83,8 @@ def find_arch(
     if name in _TORCHVISION: return _TORCHVISION[name]
     if timm.is_model(name): return name
     near = get_close_matches(str(name), ['lite0', *_TORCHVISION, *timm.list_models()], n=1)
-    raise NotesError(f"There is no architecture named {name}; " + (f"did you mean {near[0]}?" if near else "use lite0, resnet18, resnet34 or a timm name."))
+    raise NotesError(f"There is no architecture named {name}; "
+                     + (f"did you mean {near[0]}?" if near else "use lite0, resnet18, resnet34 or a timm name."))
 
 # %% ../../nbs/models/backbones.ipynb #99020195
 def _weights_error(
@@ -91,8 +92,8 @@ def _weights_error(
     reason:object, # Why its weights can't be had
 ) -> NotesError:
     "What to tell whoever asked for weights that can't be had"
-    return NotesError(f"The pretrained weights of {name} can't be had ({reason}); use lite0, whose weights are installed with this package, "
-                      "connect to a network, or pass pretrained=False.")
+    return NotesError(f"The pretrained weights of {name} can't be had ({reason}); "
+                      "use lite0, whose weights are installed with this package, connect to a network, or pass pretrained=False.")
 
 def _check_hub(
     name:str, # A timm name

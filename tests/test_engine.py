@@ -1,0 +1,104 @@
+"The engine answers what PyTorch answers, on every chapter's kind of body, and PyTorch goes on where it can't."
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+import timm
+import torch
+
+from fastbook_notes.models import engine as rooms
+from fastbook_notes.models.engine import ENOUGH, Engine, fuse_for_inference, onnx_form, split_at_head, usable_cores
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    "Graphs of the test's own"
+    monkeypatch.setenv('FASTBOOK_NOTES_CACHE', str(tmp_path/'cache'))
+    return tmp_path/'cache'
+
+
+def body(name):
+    "A body with statistics that are not those of a new one"
+    torch.manual_seed(0)
+    model = timm.create_model(name, num_classes=0).eval()
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d): module.running_mean.normal_(0, 0.1), module.running_var.uniform_(0.5, 2)
+    return model
+
+
+@pytest.mark.parametrize('name, size', [('tf_efficientnet_lite0', 64), ('resnet18', 64), ('mobilenetv3_small_050', 61), ('convnext_atto', 64), ('vit_tiny_patch16_224', 224)])
+def test_all_forms_answer_alike(name, size, record_property):
+    frozen, pictures = body(name), torch.randn(5, 3, size, size)
+    with torch.no_grad(): expected = frozen(pictures)
+    said, gaps = [], {}
+    engine = Engine(frozen, ENOUGH, said.append)
+    for what, form in {'onnxruntime': engine, 'fused': fuse_for_inference(frozen, pictures)}.items():
+        with torch.no_grad(): gaps[what] = (form(pictures) - expected).abs().max().item()/max(1, expected.abs().max().item())
+    record_property('figure', f'{name}: ' + ', '.join(f'{what} within {gap:.1g} of PyTorch' for what, gap in gaps.items()))
+    assert said == [] and list(engine.graphs.values()) != [None] and max(gaps.values()) <= 1e-4
+
+
+def test_any_number_and_two_sizes():
+    frozen = body('mobilenetv3_small_050')
+    engine = Engine(frozen, ENOUGH)
+    for n, size in ((1, 64), (7, 64), (2, 96), (40, 64)):
+        pictures = torch.randn(n, 3, size, size)
+        with torch.no_grad(): assert torch.allclose(engine(pictures), frozen(pictures), atol=1e-4)
+    assert len(engine.graphs) == 2
+
+
+def test_after_training_another_engine_answers_otherwise(own_cache):
+    "The kept graph is not that of the weights as they are now"
+    frozen, pictures = body('mobilenetv3_small_050'), torch.randn(3, 3, 64, 64)
+    before = Engine(frozen, ENOUGH)(pictures)
+    with torch.no_grad(): next(frozen.parameters()).data.add_(0.05)
+    after = Engine(frozen, ENOUGH)(pictures)
+    with torch.no_grad(): assert torch.allclose(after, frozen(pictures), atol=1e-4) and not torch.allclose(after, before, atol=1e-4)
+    assert len(list(own_cache.rglob('*.onnx'))) == 2
+
+
+def test_an_export_leaves_the_network_as_it_was():
+    frozen = split_at_head(torch.nn.Sequential(body('mobilenetv3_small_050'), torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(576, 2))).eval())[0]
+    before, threads = {name: value.clone() for name, value in frozen.state_dict().items()}, torch.get_num_threads()
+    onnx_form(frozen, torch.randn(2, 3, 64, 64))
+    assert not any(module.training for module in frozen.modules()) and torch.get_num_threads() == threads
+    assert all(torch.equal(value, before[name]) for name, value in frozen.state_dict().items())
+
+
+def test_only_so_many_graphs_are_kept(own_cache, monkeypatch):
+    monkeypatch.setattr(rooms, 'MOST_GRAPHS', 2)
+    for seed in range(4):
+        torch.manual_seed(seed)
+        onnx_form(torch.nn.Sequential(torch.nn.Conv2d(3, 2, 3), torch.nn.Flatten()).eval(), torch.randn(2, 3, 8, 8))
+        time.sleep(0.02)
+    assert len(list(own_cache.rglob('*.onnx'))) == 2
+
+
+def test_a_cache_that_can_not_be_written_to_costs_no_answer(own_cache, capsys):
+    own_cache.write_text('a file')
+    frozen, pictures = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 3), torch.nn.Flatten()).eval(), torch.randn(2, 3, 8, 8)
+    form = onnx_form(frozen, pictures)
+    with torch.no_grad(): assert torch.allclose(form(pictures), frozen(pictures), atol=1e-5)
+
+
+def test_what_has_a_hook_is_computed_and_not_kept(own_cache):
+    frozen, pictures = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 3), torch.nn.Flatten()).eval(), torch.randn(2, 3, 8, 8)
+    frozen[0].register_forward_hook(lambda module, args, result: result*2)
+    with torch.no_grad(): assert torch.allclose(Engine(frozen, ENOUGH)(pictures), frozen(pictures), atol=1e-5)
+    assert not list(own_cache.rglob('*.onnx'))
+
+
+def test_other_numbers_than_float32_are_left_to_pytorch():
+    frozen = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 3), torch.nn.Flatten()).double()
+    engine = Engine(frozen, ENOUGH)
+    assert engine(torch.randn(2, 3, 8, 8, dtype=torch.float64)).shape == (2, 72) and engine.graphs == {}
+
+
+@pytest.mark.skipif(not hasattr(os, 'sched_setaffinity'), reason='only Linux can give a process fewer cores')
+def test_as_many_threads_as_cores_may_be_used():
+    code = 'import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); from fastbook_notes.models.engine import usable_cores; print(usable_cores())'
+    environ = {name: value for name, value in os.environ.items() if name != 'OMP_NUM_THREADS'}
+    assert subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, env=environ).stdout.strip() == '1'
+    assert 1 <= usable_cores() <= len(os.sched_getaffinity(0))
