@@ -9,12 +9,14 @@ __all__ = ['app', 'data_app', 'summary', 'run_command', 'copy_notebooks', 'lab_c
            'check_command', 'train_command', 'predict_command', 'convert_command', 'apps_command', 'store_command',
            'main']
 
-# %% ../nbs/cli.ipynb #fac69679
+# %% ../nbs/cli.ipynb #c572a75f
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import webbrowser
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -22,6 +24,7 @@ import typer
 
 from . import chapters
 from .errors import NotesError
+from .files import atomic_file
 
 # %% ../nbs/cli.ipynb #5520eff6
 app = typer.Typer(help='Notes on deep learning that run: six chapters as notebooks.', no_args_is_help=True, add_completion=False,
@@ -90,7 +93,7 @@ def run_command(
     for run in failed: print(f'{run.name} failed in {run.failure}', file=sys.stderr)
     if failed: raise typer.Exit(1)
 
-# %% ../nbs/cli.ipynb #fa5ad0ba
+# %% ../nbs/cli.ipynb #68d1e01e
 def copy_notebooks(
     folder:Path, # Where to; made if need be
 ) -> list[Path]: # Files that were there and differ, and were left alone
@@ -102,9 +105,16 @@ def copy_notebooks(
         if target.exists():
             if target.read_bytes() != path.read_bytes(): kept.append(target)
             continue
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, target)
+        with atomic_file(target) as part: shutil.copyfile(path, part)
     return kept
+
+# %% ../nbs/cli.ipynb #6422631b
+def _lab_words(
+    notebook:Path, # Which to open first
+) -> list[str]:
+    "The command that starts JupyterLab"
+    as_root = ['--allow-root'] if hasattr(os, 'geteuid') and os.geteuid() == 0 else []
+    return [sys.executable, '-m', 'jupyterlab', *as_root, str(notebook)]
 
 @app.command('lab')
 def lab_command(
@@ -116,7 +126,11 @@ def lab_command(
     except OSError as e: raise NotesError(f"The notebooks can't be copied to {folder} ({e.strerror}); name another folder.") from e
     for path in kept: print(f'kept your {path}')
     print(f'The notebooks are in {folder}')
-    if start: raise typer.Exit(subprocess.run([sys.executable, '-m', 'jupyterlab', folder/f'{chapters.CHAPTERS[0].name}.ipynb']).returncode)
+    if not start: return
+    words = _lab_words(folder/f'{chapters.CHAPTERS[0].name}.ipynb')
+    if os.name == 'nt': raise typer.Exit(subprocess.run(words).returncode)
+    sys.stdout.flush()
+    os.execv(words[0], words)
 
 # %% ../nbs/cli.ipynb #63bf4cb5
 data_app = typer.Typer(help='Which data sets are here, where, how large, and under which licence.')
@@ -211,7 +225,13 @@ def convert_command(
     from fastbook_notes.models.model_folder import convert_export
     print(f'The model is in {convert_export(export, folder, trusted)}.')
 
-# %% ../nbs/cli.ipynb #af334324
+# %% ../nbs/cli.ipynb #ef062ed3
+def _end_when_told():
+    "Let the signals that end a process, a closed terminal's too, interrupt this one, so that it can end what it started"
+    for name in ('SIGTERM', 'SIGHUP'):
+        number = getattr(signal, name, None)
+        if number and signal.getsignal(number) is signal.SIG_DFL: signal.signal(number, signal.default_int_handler)
+
 @app.command('app')
 def apps_command(
     name: Annotated[str | None, typer.Argument(metavar='[NAME]', help='Which app; without it, they are listed.')] = None,
@@ -219,23 +239,37 @@ def apps_command(
     model: Annotated[Path | None, typer.Option(metavar='DIR', help='A model of your own, from save_model or `fastbook-notes train`.')] = None,
     port: Annotated[int, typer.Option(help='Where it listens; if that is taken, the next free one.')] = 8866,
     host: Annotated[str, typer.Option(help='Who can reach it; by default, this machine only.')] = '127.0.0.1',
+    base_url: Annotated[str, typer.Option(metavar='PATH|ADDRESS', help='Where a proxy shows it, e.g. https://example.org/pets/.')] = '/',
     show: Annotated[bool, typer.Option('--open', help='Open the page in a browser.')] = False,
 ):
     "Serve a prototype app as a web page, until Ctrl-C; without a name, list them."
-    from fastbook_notes.apps.serving import APPS, check_model, find_app, prepare_app, serving
-    from fastbook_notes.data.datasets import default_size
+    from fastbook_notes.apps.serving import APPS, check_model, find_app, prepare_app, public_place, serving
     if name is None:
         for found in APPS: print(f'{found.name:<12}{found.says}')
         return
+    from fastbook_notes.data.datasets import default_size
     found, data = find_app(name), data or default_size()
+    public_place(base_url)
     if data not in ('sample', 'full'): data = str(Path(data).expanduser().absolute())
-    if model: check_model(found, model := model.expanduser().absolute())
-    else: prepare_app(found, data)
-    with serving(found, port, host, data, model=model) as (address, process):
-        print(f'{found.name} is at {address}; Ctrl-C ends it.', flush=True)
-        if show: webbrowser.open(address)
-        try: process.wait()
-        except KeyboardInterrupt: print('Ended.')
+    print(f'{found.name}: making ready what it needs ...', flush=True)
+    _end_when_told()
+    try:
+        if model: check_model(found, model := model.expanduser().absolute())
+        else: model = prepare_app(found, data, _tell)
+        _tell(f'{found.name}: starting the server ...')
+        with serving(found, port, host, data, _tell, model, base_url) as (address, process):
+            _tell(f'{found.name} is at {address}; Ctrl-C ends it.')
+            if show: webbrowser.open(address)
+            process.wait()
+            raise NotesError(f'The server of {found.name} has ended; start it again.')
+    except KeyboardInterrupt: _tell('Ended.')
+
+# %% ../nbs/cli.ipynb #60f6e315
+def _tell(
+    line:str, # For a person
+):
+    "Print a line at once, if there is still a terminal"
+    with suppress(OSError): print(line, flush=True)
 
 # %% ../nbs/cli.ipynb #4553b21a
 def _stored_notebooks(
@@ -265,10 +299,11 @@ def store_command(
     if failed: raise typer.Exit(1)
     chapters.write_readme(folder.parent)
 
-# %% ../nbs/cli.ipynb #7ab31c07
+# %% ../nbs/cli.ipynb #8cd340ed
 def main():
     "The command `fastbook-notes`; in a log, where a bar can't be redrawn, bars are written rarely"
     if not sys.stderr.isatty(): os.environ.setdefault('TQDM_MININTERVAL', '10')
+    for stream in (sys.stdout, sys.stderr): stream.reconfigure(errors='backslashreplace')
     try: app(prog_name='fastbook-notes')
     except NotesError as e:
         print(f'fastbook-notes: {e}', file=sys.stderr)

@@ -217,7 +217,7 @@ def served(models):
         found = {}
 
         def serve(name):
-            if name not in found: found[name] = stack.enter_context(serving(find_app(name), 8870, data='sample', say=lambda text: None))
+            if name not in found: found[name] = stack.enter_context(serving(find_app(name), 8870, data='sample', report=lambda text: None))
             return found[name][0]
         yield serve
 
@@ -405,7 +405,7 @@ def test_a_taken_port_is_passed_over(served):
     from fastbook_notes.apps.serving import find_app, serving
     taken = int(served('line').rstrip('/').rpartition(':')[2])
     heard = []
-    with serving(find_app('line'), taken, say=heard.append) as (address, _):
+    with serving(find_app('line'), taken, report=heard.append) as (address, _):
         assert address != served('line') and heard[0].startswith(f'Port {taken} is taken; this is on')
 
 
