@@ -93,12 +93,13 @@ def run_command(
     for run in failed: print(f'{run.name} failed in {run.failure}', file=sys.stderr)
     if failed: raise typer.Exit(1)
 
-# %% ../nbs/cli.ipynb #68d1e01e
+# %% ../nbs/cli.ipynb #def9ffae
 def copy_notebooks(
     folder:Path, # Where to; made if need be
 ) -> list[Path]: # Files that were there and differ, and were left alone
     "Copy the notebooks and their pictures into a folder, never over a changed file"
     source, kept = chapters.notebooks_folder(), []
+    folder.mkdir(parents=True, exist_ok=True)
     for path in sorted([*source.rglob('*.ipynb'), *source.glob('images/*.png')]):
         target = folder/path.relative_to(source)
         if '.ipynb_checkpoints' in target.parts: continue
