@@ -223,7 +223,7 @@ def convert_command(
     trusted: Annotated[bool, typer.Option('--i-trust-this-file', help='It is a pickle: converting it runs whatever is in it.')] = False,
 ):
     "Turn an exported fastai learner into a model folder, which no longer can run anything."
-    from fastbook_notes.models.model_folder import convert_export
+    from fastbook_notes.models.exports import convert_export
     print(f'The model is in {convert_export(export, folder, trusted)}.')
 
 # %% ../nbs/cli.ipynb #ef062ed3

@@ -37,7 +37,7 @@ from torch import distributed
 from tqdm.auto import tqdm
 
 from .models.checkpoints import CHECKPOINT, Checkpoints
-from .models.model_folder import load_model, save_model
+from .models.model_folder import MODEL_FILE, load_model, save_model
 from .data.pictures import BadPicture
 from .models.distributed import Process, alone, data_parallel, first_goes_first, join, leave, share_features, this_process
 from .models.features import a_few, feature_dataloaders, fit_frozen, memory_errors, pick_device, quick_form, split_at_head
@@ -127,7 +127,7 @@ def _begin(
     resume:bool, # Go on with an unfinished one?
 ) -> int: # How many epochs are done
     "Where to begin; raises `NotesError` if something is in the way"
-    if (out/'model.json').exists(): raise NotesError(f'There is a trained model in {out} already; choose another folder, or remove it.')
+    if (out/MODEL_FILE).exists(): raise NotesError(f'There is a trained model in {out} already; choose another folder, or remove it.')
     if not (out/CHECKPOINT).is_file(): return 0
     if not resume: raise NotesError(f'There is an unfinished training in {out}; go on with --resume, or choose another folder.')
     try:
@@ -207,7 +207,7 @@ def _train(chapter, recipe, settings, done, process, device, out, say):
     leave()
     measured = dict(zip(learn.recorder.metric_names[1:-1], learn.recorder.values[-1]))
     if process.is_first:
-        with alone(): save_model(learn, out, threshold=_threshold(learn) if recipe.several else None)
+        with alone(): save_model(learn, out, names=classes, threshold=_threshold(learn) if recipe.several else None)
         for file in (checkpoint.file, out/SETTINGS): file.unlink(missing_ok=True)
         say(f'The model is in {out}.')
     return settings | dict(classes=classes, measured=measured)
@@ -246,7 +246,7 @@ class Labeller:
     ):
         "Raises `NotesError` if there is no model, or if it is damaged"
         self.predictor, self.quick = load_model(folder, pick_device(lambda line: None)), False
-        self.classes = [{True: 'cat', False: 'dog'}[label] if isinstance(label, bool) else str(label) for label in self.predictor.vocab]
+        self.classes = self.predictor.names
 
     @property
     def columns(self) -> list[str]: return ['file', 'labels', 'probabilities'] if self.predictor.several else ['file', 'label', 'probability']
@@ -266,7 +266,7 @@ class Labeller:
         with torch.no_grad(), memory_errors(len(pictures)):
             if not self.quick: predictor.model, self.quick = quick_form(predictor.model, pictures[:2].to(predictor.device).float()/255), True
             logits = torch.cat([predictor.activations(few).float().cpu() for few in a_few(pictures)])
-        return logits.sigmoid() if predictor.several else logits.softmax(1)
+        return predictor.to_probabilities(logits)
 
     def row(self,
         probabilities:torch.Tensor, # (classes,)

@@ -91,7 +91,7 @@ def test_a_picture_is_prepared_as_for_validation(predict, tmp_path):
     (tmp_path/'train.csv').write_text('fname,labels,is_valid\n' + ''.join(f'{i}.png,{"cat" if i%2 else "dog"},{i > 5}\n' for i in range(10)))
     for chapter, recipe in predict.RECIPES.items():
         learn, classes = recipe.learner(tmp_path, 'lite0', 32)
-        labeller = predict.Labeller(save_model(learn, tmp_path/f'model{chapter}'))
+        labeller = predict.Labeller(save_model(learn, tmp_path/f'model{chapter}', names=list(map(str, classes))))
         item = learn.dls.valid_ds.items[0] if chapter != 6 else learn.dls.valid_ds.items.iloc[0]
         file = item if chapter != 6 else tmp_path/'train'/item['fname']
         with learn.no_bar(): theirs = learn.get_preds()[0][0]

@@ -29,26 +29,6 @@ from ..errors import NotesError
 from ..data.pictures import BadPicture, open_picture
 
 # %% ../../nbs/apps/picture_app.ipynb #00c6a854
-def _places(
-    model, # A body and a head
-    activations:Callable, # Takes nothing and returns (1, classes), computed by the model from one picture
-    label:int, # Which of the activations is meant
-) -> np.ndarray: # (rows, columns) of the body's grid, from 0 to 1
-    "How much each place of a picture speaks for an answer"
-    import torch
-    kept = []
-
-    def keep(body, inputs, features):
-        kept.append(features.detach().requires_grad_())
-        return kept[0]
-
-    hook = model[0].register_forward_hook(keep)
-    try:
-        with torch.enable_grad(): slopes, = torch.autograd.grad(activations()[0, label], kept)
-    finally: hook.remove()
-    places = (slopes.mean((2, 3), keepdim=True)*kept[0]).sum(1)[0].relu().detach()
-    return (places/places.max().clamp(min=1e-12)).cpu().numpy()
-
 def looked_at(
     learn, # A trained vision learner: a body and a head
     picture:Image.Image, # Any size
@@ -57,9 +37,10 @@ def looked_at(
     "How much each place of a picture speaks for an answer"
     import torch
     from fastai.vision.all import PILImage
+    from fastbook_notes.models.predictor import class_activation_map
     x, = learn.dls.test_dl([PILImage(picture.convert('RGB'))], num_workers=0).one_batch()
     model = learn.model.eval()
-    return _places(model, lambda: model(x.as_subclass(torch.Tensor)), label)
+    return class_activation_map(model, lambda: model(x.as_subclass(torch.Tensor)), label)
 
 # %% ../../nbs/apps/picture_app.ipynb #60493d14
 def heat_picture(
@@ -295,12 +276,6 @@ def _limits_of(
     _, _, after = card.partition('**Limits:**')
     return ' '.join(line.removeprefix('- ') for line in after.partition('**Errors')[0].splitlines() if line.startswith('- '))
 
-def _spoken(
-    label, # An entry of a vocabulary
-) -> str:
-    "A label for people; chapter 1's classes are True for a cat and False for a dog"
-    return {True: 'cat', False: 'dog'}[label] if isinstance(label, bool) else str(label).replace('_', ' ')
-
 def model_guide(
     folder:str|Path, # From `save_model`
     several:bool, # Whether the app is one for several labels
@@ -308,23 +283,25 @@ def model_guide(
 ) -> Guide:
     "Somebody's own model; raises `NotesError` if it can't be loaded, or is one for another app"
     from fastbook_notes.models.model_folder import load_model
-    predictor, card = load_model(folder), (Path(folder)/'README.md').read_text(encoding='utf-8')
+    predictor = load_model(folder)
     if predictor.several != several:
         raise NotesError(f"The model in {folder} gives {'several labels' if predictor.several else 'a single label'} to a picture; show it with `--model` in {'labels' if predictor.several else 'cat_or_dog or breeds'}.")
 
     def answer(picture):
         label, probabilities = predictor.predict(picture)
-        order = probabilities.argsort(descending=True).tolist()[:None if several else 5]
-        bars = [(_spoken(predictor.vocab[i]), float(probabilities[i])) for i in order]
-        if several: return Answer(', '.join(map(_spoken, label)) or 'nothing', bars, _small(picture))
-        pixels, seen = predictor.prepare(picture)[None], ImageOps.fit(picture, (320, 320))
-        heat = heat_picture(_places(predictor.model, lambda: predictor.activations(pixels), order[0]), seen.size)
-        return Answer(f'{bars[0][0]}, {bars[0][1]:.0%}'.replace('%', ' %'), bars, seen, heat)
+        bars = [(name.replace('_', ' '), share) for name, share in predictor.top(probabilities, None if several else 5)]
+        if several:
+            named = [predictor.name_of(one).replace('_', ' ') for one in label]
+            return Answer(', '.join(named) or 'nothing', bars, _small(picture))
+        seen = ImageOps.fit(picture, (320, 320))
+        return Answer(f'{bars[0][0]}, {bars[0][1]:.0%}'.replace('%', ' %'), bars, seen, heat_picture(predictor.heatmap(picture, label), seen.size))
 
-    settings = predictor.settings
-    measured = ''.join(f' {name.replace("_", " ")} {value:.3f}.' for name, value in settings['metrics'].items() if 'loss' not in name)
-    about = f"{settings['architecture']['name']} out of {Path(folder).name}, trained on {settings['data']['name'] or 'nobody has said what'}.{measured} {_limits_of(card) or 'Its card names no limits, and every model has some.'}"
-    return Guide(answer, samples, about, [[t/100, None, None] for t in range(1, 100)] if several else None, predictor.threshold if several else 0.5, not several)
+    described = predictor.description
+    measured = ''.join(f' {name.replace("_", " ")} {value:.3f}.' for name, value in predictor.metrics.items() if 'loss' not in name)
+    limits = _limits_of(predictor.card) or 'Its card names no limits, and every model has some.'
+    about = f"{described.architecture.name} out of {Path(folder).name}, trained on {described.data.name or 'nobody has said what'}.{measured} {limits}"
+    table = (predictor.thresholds or [[t/100, None, None] for t in range(1, 100)]) if several else None
+    return Guide(answer, samples, about, table, predictor.threshold if several else 0.5, not several)
 
 # %% ../../nbs/apps/picture_app.ipynb #84725dc6
 def _samples(
