@@ -23,7 +23,7 @@ from typing import Annotated
 import typer
 
 from . import chapters
-from .errors import NotesError
+from .errors import NotesError, one_line
 from .files import atomic_file
 
 # %% ../nbs/cli.ipynb #5520eff6
@@ -171,17 +171,23 @@ def check_command(
 ):
     "Look for files that are no pictures, duplicates, leaks and missing labels; exit status 1 if there is something."
     from rich.table import Table
-    from fastbook_notes.data.dataset_checks import bring_back, check_dataset, set_aside
+    from rich.text import Text
+    from fastbook_notes.data.dataset_checks import check_dataset
+    from fastbook_notes.data.quarantine import quarantine, restore
     if undo:
-        kept = bring_back(folder)
-        return print('Everything is back where it was.' if not kept else f"Everything is back, but for files whose place is taken: {', '.join(kept)}.")
+        left = restore(folder)
+        if not left: return print('Everything is back where it was.')
+        return print(f"All but {len(left)} files are back. In _set_aside/ stay, since another file is in their place or the log doesn't know it: "
+                     f"{one_line(', '.join(left))}.")
     findings = check_dataset(folder)
-    if findings.empty: return print(f'{folder}: nothing is amiss.')
+    if findings.empty: return print(f'{one_line(folder)}: nothing is amiss.')
     table = Table('file', 'problem', 'detail', '--apply')
-    for row in findings.itertuples(): table.add_row(row.file, row.problem, row.detail, 'sets it aside' if row.aside else '')
+    for row in findings.itertuples():
+        table.add_row(*(Text(one_line(text)) for text in (row.file, row.problem, row.detail, 'sets it aside' if row.aside else '')))
     _console().print(table)
-    if apply: return print(f'{set_aside(folder, findings)} files were moved to {folder/"_set_aside"}; `fastbook-notes data check {folder} --undo` brings them back.')
-    raise typer.Exit(1)
+    if not apply: raise typer.Exit(1)
+    print(one_line(f'{quarantine(folder, findings)} files were moved to {folder/"_set_aside"}; '
+                   f'`fastbook-notes data check {folder} --undo` brings them back.'))
 
 # %% ../nbs/cli.ipynb #1445227b
 @app.command('train')

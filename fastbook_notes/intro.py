@@ -21,9 +21,8 @@ from PIL import Image
 from .models.backbones import pretrained_learner
 from .data.dataset_checks import usable_pictures
 from .errors import NotesError
-from .data.pictures import training_picture
-from fastai.vision.all import (DataLoaders, ImageDataLoaders, Learner, Resize, Transform, delegates, error_rate,
-                               get_image_files)
+from .data.pictures import picture_block, picture_files, training_picture
+from fastai.vision.all import CategoryBlock, DataBlock, DataLoaders, Learner, RandomSplitter, Resize, Transform, delegates, error_rate
 
 # %% ../nbs/01_intro.ipynb #ad7b2068
 def noisy_line(
@@ -98,21 +97,25 @@ def cat_dataloaders(
     path:str|Path, # A folder with pictures named like those of the pets, e.g. `get_dataset('PETS')/'images'`
     size:int=160, # Side of the squares that the pictures are resized to, pixels
     item_tfms:Transform|list|None=None, # What is done to each picture in place of `Resize(size)`
-    limit:int|None=600, # The most pictures to take, chosen by the same lot every time; None takes all
+    limit:int|None=600, # The most pictures to take, the same random ones every time; None takes all
     valid_pct:float=0.2, # Share that is set aside for validation
     seed:int=42, # Of the split
     bs:int=32, # Pictures in a batch
-) -> ImageDataLoaders: # Its labels are True for a cat and False for a dog
+) -> DataLoaders: # Its labels are True for a cat and False for a dog
     "Cats and dogs in batches, with the same split on every machine; raises `NotesError` if the folder won't do"
     path = Path(path)
     if not path.is_dir(): raise NotesError(f"There is no folder {path}; give one with pictures, for example get_dataset('PETS')/'images'.")
-    files = usable_pictures(sorted(get_image_files(path)))
+    if limit is not None and limit < 1: raise NotesError(f'A limit of {limit} leaves no picture; give a larger one, or None for all.')
+    files = usable_pictures(picture_files(path))
     if limit and len(files) > limit: files = [files[i] for i in sorted(np.random.default_rng(42).permutation(len(files))[:limit])]
+    among = f'in {path}' if limit is None or len(files) < limit else f'among the {limit} pictures that were taken from {path}'
     cats = sum(map(is_cat, files))
-    if min(cats, len(files) - cats) < 5: raise NotesError(f'There are {cats} cats and {len(files) - cats} dogs in {path}; give a folder with at least 5 of each.')
-    if not 0 < valid_pct < 1: raise NotesError(f'A share of {valid_pct} for validation leaves nothing on one side; give one between 0 and 1, e.g. 0.2.')
-    return ImageDataLoaders.from_name_func(path, files, valid_pct=valid_pct, seed=seed, label_func=is_cat, item_tfms=item_tfms or Resize(size),
-                                           bs=min(bs, int(len(files)*(1 - valid_pct))), num_workers=0)
+    if min(cats, len(files) - cats) < 5:
+        raise NotesError(f'There are {cats} cats and {len(files) - cats} dogs {among}; give at least 5 of each.')
+    if not 1 <= int(valid_pct*len(files)) < len(files):
+        raise NotesError(f'A share of {valid_pct} for validation leaves nothing on one side; give one between 0 and 1, e.g. 0.2.')
+    block = DataBlock((picture_block(), CategoryBlock), get_y=is_cat, splitter=RandomSplitter(valid_pct, seed=seed), item_tfms=item_tfms or Resize(size))
+    return block.dataloaders(files, path=path, bs=min(bs, int(len(files)*(1 - valid_pct))), num_workers=0)
 
 # %% ../nbs/01_intro.ipynb #4e784a6c
 @delegates(pretrained_learner)

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
 from .errors import NotesError
-from .data.pictures import open_picture
+from .data.pictures import is_picture, open_picture
 
 # %% ../nbs/04_mnist_basics.ipynb #1e325d29
 def _pixels(
@@ -34,7 +34,7 @@ def load_pictures(
     folder:str|Path, # Holds pictures of one size; colours are turned to grey
 ) -> Tensor: # (n, height, width) float32 from 0 (black) to 1 (white), in the order of the files' names
     "All pictures of a folder as one tensor; raises `NotesError` if there are none, or one is unlike the others"
-    files = sorted(file for file in Path(folder).glob('*') if file.suffix.lower() in Image.registered_extensions())
+    files = sorted(file for file in Path(folder).glob('*') if is_picture(file, folder))
     if not files: raise NotesError(f"There are no pictures in {folder}; give a folder that holds some, for example PNG files.")
     arrays = [_pixels(file) for file in files]
     odd = next((file for file, array in zip(files, arrays) if array.shape != arrays[0].shape), None)

@@ -23,19 +23,19 @@ from torch import Tensor
 
 from .models.backbones import pretrained_learner
 from .data.dataset_checks import usable_pictures
+from .data.tables import check_table, field_of, is_valid_of, read_table, split_labels
 from .errors import NotesError
-from .data.pictures import training_picture
-from fastai.vision.all import (AccumMetric, ColReader, DataBlock, DataLoaders, ImageBlock, Learner, MultiCategoryBlock, PILImage, Resize, ResizeMethod,
+from .data.pictures import picture_block, training_picture
+from fastai.vision.all import (AccumMetric, ColReader, DataBlock, DataLoaders, Learner, MultiCategoryBlock, PILImage, Resize, ResizeMethod,
                                delegates, noop)
 
 # %% ../nbs/06_multicat.ipynb #a8f60798
 def labels_of(
-    row, # A row of a table or a dict
+    row, # A row of a table (a Series, a dict or a namedtuple), or a list of labels, which is taken as it is
     column:str='labels', # Where the labels are, with blanks between them
 ) -> list: # Each label (str) once, in the order in which it comes; empty if there is none
     "The labels of a row, split at blanks; raises `NotesError` if it has no such column"
-    if column not in row: raise NotesError(f"The row has no column {column}; it has {', '.join(map(str, row.keys()))}.")
-    return [] if pd.isna(row[column]) else list(dict.fromkeys(str(row[column]).split()))
+    return split_labels(row if type(row) in (list, tuple, set) else field_of(row, column))
 
 # %% ../nbs/06_multicat.ipynb #504f75e3
 def one_hot(
@@ -64,13 +64,10 @@ def decode_one_hot(
 
 # %% ../nbs/06_multicat.ipynb #b7399c56
 def split_by_is_valid(
-    table:pd.DataFrame, # With a column `is_valid` of True and False, or 1 and 0
+    table:pd.DataFrame, # With a column `is_valid` of True and False, or 1 and 0, also as text
 ) -> tuple[list[int], list[int]]: # Positions for training and for validation
     "Split a table as its column `is_valid` says; raises `NotesError` if it doesn't say it"
-    if 'is_valid' not in table: raise NotesError(f"The table has no column is_valid; it has {', '.join(map(str, table.columns))}.")
-    odd = table['is_valid'][~table['is_valid'].isin([True, False])]
-    if len(odd): raise NotesError(f'The column is_valid holds {odd.iloc[0]!r}; use True and False, or 1 and 0.')
-    is_valid = table['is_valid'].to_numpy(dtype=bool)
+    is_valid = is_valid_of(table)
     return np.flatnonzero(~is_valid).tolist(), np.flatnonzero(is_valid).tolist()
 
 # %% ../nbs/06_multicat.ipynb #fa7d6d41
@@ -81,28 +78,33 @@ def multicat_datablock(
     batch_tfms=None, # fastai transforms of a batch
 ) -> DataBlock: # Its source is a table with the columns fname, labels and is_valid
     "How to get from the rows of a table to pictures and one-hot targets"
-    return DataBlock(blocks=(ImageBlock, MultiCategoryBlock(vocab=None if vocab is None else list(vocab))), get_x=ColReader('fname', pref=Path(folder)),
-                     get_y=labels_of, splitter=split_by_is_valid, item_tfms=item_tfms or Resize(160, ResizeMethod.Squish), batch_tfms=batch_tfms)
+    labels = MultiCategoryBlock(vocab=None if vocab is None else list(vocab))
+    return DataBlock(blocks=(picture_block(), labels), get_x=ColReader('fname', pref=Path(folder)), get_y=labels_of,
+                     splitter=split_by_is_valid, item_tfms=item_tfms or Resize(160, ResizeMethod.Squish), batch_tfms=batch_tfms)
 
-def _read_table(
-    path:Path, # A folder
-) -> pd.DataFrame: # Its `train.csv`
-    "Read a data set's table"
-    try: return pd.read_csv(path/'train.csv')
-    except (OSError, ValueError) as e: raise NotesError(f"{path/'train.csv'} can't be read as a table ({str(e).splitlines()[0]}); give a folder that holds one.") from e
-
-def _check_table(
+# %% ../nbs/06_multicat.ipynb #fa25432b
+def _usable_rows(
     table:pd.DataFrame, # With fname, labels and is_valid
-    folder:Path, # Where its pictures should be
-):
-    "Raise `NotesError` if a column, a part of the rows or a picture is missing"
-    absent = [c for c in ('fname', 'labels', 'is_valid') if c not in table]
-    if absent: raise NotesError(f'The table has no column {absent[0]}; give the columns fname, labels and is_valid.')
-    for rows, part in zip(split_by_is_valid(table), ('training (is_valid is False)', 'validation (is_valid is True)')):
-        if not rows: raise NotesError(f'The table has no row for {part}; give at least one.')
-    gone = next((name for name in table['fname'] if not (folder/str(name)).is_file()), None)
-    if gone is not None: raise NotesError(f'There is no picture {folder/str(gone)}, which the table names; add it, or take its row out.')
+    folder:Path, # Holds its pictures
+) -> pd.DataFrame: # Without the rows of files that are no pictures
+    "The rows that can be trained on; raises `NotesError` if the table doesn't fit the pictures"
+    table = check_table(table, folder)
+    files = [folder/str(name) for name in table['fname']]
+    usable = set(usable_pictures(files))
+    return check_table(table[[file in usable for file in files]].reset_index(drop=True), folder) if len(usable) < len(files) else table
 
+def _vocab_of(
+    table:pd.DataFrame, # With labels
+    vocab:Sequence[str]|None, # All labels, or None for those of the table
+) -> list[str]:
+    "All labels, in the order of the activations; raises `NotesError` if one of the table isn't among them"
+    found = [labels_of(row) for row in table.to_dict('records')]
+    if vocab is None: return sorted({label for labels in found for label in labels})
+    if len(set(vocab)) < len(vocab): raise NotesError('The vocabulary has a label twice; give each of them once.')
+    for labels in found: one_hot(labels, vocab)
+    return list(vocab)
+
+# %% ../nbs/06_multicat.ipynb #d283b0b2
 def multicat_dataloaders(
     path:str|Path, # Holds `train.csv` and `train/` with the pictures, for example from `get_dataset('PASCAL_2007')`
     table:pd.DataFrame|None=None, # Rows to use in place of `train.csv`: fname, labels and is_valid
@@ -113,16 +115,9 @@ def multicat_dataloaders(
     batch_tfms=None, # fastai transforms of a batch, e.g. `aug_transforms()`
 ) -> DataLoaders: # Batches of (bs, 3, size, size) pictures and (bs, labels) targets
     "Pictures and one-hot targets from a table; raises `NotesError` if the table doesn't fit the pictures or the vocabulary"
-    path = Path(path)
-    table = _read_table(path) if table is None else table
-    _check_table(table, path/'train')
-    files = [path/'train'/name for name in table['fname']]
-    usable = set(usable_pictures(files))
-    if len(usable) < len(set(files)): table = table[[file in usable for file in files]].reset_index(drop=True)
-    found = [labels_of(row) for row in table.to_dict('records')]
-    vocab = sorted({label for labels in found for label in labels}) if vocab is None else list(vocab)
-    for labels in found: one_hot(labels, vocab)
-    block = multicat_datablock(path/'train', vocab, item_tfms or Resize(size, ResizeMethod.Squish), batch_tfms)
+    folder = Path(path)/'train'
+    table = _usable_rows(read_table(path) if table is None else table, folder)
+    block = multicat_datablock(folder, _vocab_of(table, vocab), item_tfms or Resize(size, ResizeMethod.Squish), batch_tfms)
     return block.dataloaders(table, bs=min(bs, len(split_by_is_valid(table)[0])), num_workers=0)
 
 # %% ../nbs/06_multicat.ipynb #b0a9bf44

@@ -20,9 +20,9 @@ from torch import Tensor, nn
 from .models.backbones import pretrained_learner
 from .data.dataset_checks import usable_pictures
 from .errors import NotesError
-from .data.pictures import training_picture
-from fastai.vision.all import (Callback, CategoryBlock, DataBlock, DataLoaders, ImageBlock, L, Learner, PILImage, RandomSplitter, Resize, aug_transforms,
-                               delegates, error_rate, get_image_files)
+from .data.pictures import picture_block, picture_files, training_picture
+from fastai.vision.all import (Callback, CategoryBlock, DataBlock, DataLoaders, L, Learner, RandomSplitter, Resize, aug_transforms, delegates,
+                               error_rate)
 
 # %% ../nbs/05_pet_breeds.ipynb #da54f8b8
 def breed_of(
@@ -44,15 +44,19 @@ def pet_dataloaders(
     seed:int=42, # Which pictures are set aside, and which are used if there are more than `limit`
 ) -> DataLoaders: # Batches of (bs, 3, size, size) and (bs,) class numbers
     "Presized and augmented pictures with their breeds; raises `NotesError` if there are too few, or a size makes no sense"
-    if not 0 < size <= presize: raise NotesError(f'Pictures of {presize} pixels a side leave no room for {size}; make presize at least as large as size.')
+    if not 0 < size <= presize:
+        raise NotesError(f'Pictures of {presize} pixels a side leave no room for {size}; make presize at least as large as size.')
+    if limit is not None and limit < 1: raise NotesError(f'A limit of {limit} leaves no picture; give a larger one, or None for all.')
     folder = Path(path)/'images' if (Path(path)/'images').is_dir() else Path(path)
-    files = usable_pictures(sorted(get_image_files(folder)))
+    files = usable_pictures(picture_files(folder))
     if limit and limit < len(files): files = [files[i] for i in sorted(np.random.default_rng(seed).permutation(len(files))[:limit])]
-    train, valid = RandomSplitter(valid_pct, seed=seed)(files)
-    if not train or not valid: raise NotesError(f'The {len(files)} pictures in {folder} are too few to train and validate on; give at least 5.')
-    block = DataBlock((ImageBlock, CategoryBlock(vocab=sorted(set(map(breed_of, files))))), get_y=breed_of, splitter=RandomSplitter(valid_pct, seed=seed),
+    if not 1 <= int(valid_pct*len(files)) < len(files):
+        raise NotesError(f'The {len(files)} pictures in {folder} are too few to train and validate on with a share of {valid_pct}; give at least 5, and 0.2.')
+    breeds = sorted(set(map(breed_of, files)))
+    if len(breeds) < 2: raise NotesError(f'All pictures in {folder} show the breed {breeds[0]}; give a folder with at least two.')
+    block = DataBlock((picture_block(), CategoryBlock(vocab=breeds)), get_y=breed_of, splitter=RandomSplitter(valid_pct, seed=seed),
                       item_tfms=Resize(presize), batch_tfms=aug_transforms(size=size))
-    return block.dataloaders(files, path=folder.parent, bs=min(bs, len(train)), num_workers=0)
+    return block.dataloaders(files, path=folder.parent, bs=min(bs, len(files) - int(valid_pct*len(files))), num_workers=0)
 
 # %% ../nbs/05_pet_breeds.ipynb #297495fe
 class KeepStatistics(Callback):

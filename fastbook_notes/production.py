@@ -15,9 +15,10 @@ import torch
 from torch import nn
 
 from .models.backbones import pretrained_learner
+from .data.pictures import picture_block
 from .errors import NotesError
 from .models.features import quick_form
-from fastai.vision.all import CategoryBlock, DataBlock, ImageBlock, IndexSplitter, Learner, Resize, TransformBlock, error_rate, noop
+from fastai.vision.all import CategoryBlock, DataBlock, IndexSplitter, Learner, Resize, TransformBlock, error_rate, noop
 
 # %% ../nbs/02_production.ipynb #a6e93879
 def expected_cost(
@@ -38,7 +39,7 @@ def augmented(
     n:int=6, # How many versions
 ) -> tuple[torch.Tensor, torch.Tensor]: # As training sees it and as validation sees it: (n, 3, size, size) and (1, 3, size, size), 0 to 1
     "One picture many times, through the transforms of training, and once as it is prepared for validation"
-    block = DataBlock(ImageBlock, splitter=IndexSplitter([n]), item_tfms=item_tfm, batch_tfms=list(batch_tfms))
+    block = DataBlock(picture_block(), splitter=IndexSplitter([n]), item_tfms=item_tfm, batch_tfms=list(batch_tfms))
     dls = block.dataloaders([file]*(n + 1), bs=n, num_workers=0)
     return tuple(dl.one_batch()[0].detach().cpu() for dl in (dls.train, dls.valid))
 
@@ -69,7 +70,7 @@ def picture_features(
 ) -> torch.Tensor: # (pictures, 1280), on the CPU
     "What the frozen, pretrained lite0 body makes of each picture"
     files = list(files)
-    dls = DataBlock(ImageBlock, item_tfms=Resize(size)).dataloaders(files, bs=8, num_workers=0)
+    dls = DataBlock(picture_block(), item_tfms=Resize(size)).dataloaders(files, bs=8, num_workers=0)
     learn = pretrained_learner(dls, n_out=1, loss_func=noop)
     pictures = dls.test_dl(files)
     learn.model = quick_form(nn.Sequential(learn.model[0], nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval(), pictures.one_batch()[0][:2])

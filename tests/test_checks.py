@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fastbook_notes.data.dataset_checks import ASIDE, bring_back, check_dataset, quick_reason, set_aside, usable_pictures
-from fastbook_notes.errors import NotesError
+from fastbook_notes.data.dataset_checks import check_dataset, unusable_reason, usable_pictures
 from fastbook_notes.data.pictures import BadPicture, open_picture
+from fastbook_notes.data.quarantine import LOG_FILE, QUARANTINE_FOLDER, quarantine, restore
+from fastbook_notes.errors import NotesError
 from test_pictures import good_files, odd_inputs
 
 posix_only = pytest.mark.skipif(os.name == 'nt', reason='needs links, pipes and kills as POSIX has them')
@@ -60,14 +61,14 @@ def test_twins_with_different_labels_are_for_a_person(tmp_path):
     root = make_pets(tmp_path/'pets')
     shutil.copyfile(root/'train'/'cat'/'0.png', root/'train'/'dog'/'x.png')
     found = check_dataset(root)
-    assert list(found.problem) == ['twin with another label'] and set_aside(root, found) == 0 and not (root/ASIDE).exists()
+    assert list(found.problem) == ['twin with another label'] and quarantine(root, found) == 0 and not (root/QUARANTINE_FOLDER).exists()
 
 
 def test_the_copy_for_validation_stays(tmp_path):
     root = make_pets(tmp_path/'pets')
     for name in ('valid/cat/z.png', 'train/cat/z.png', 'train/cat/zz.png'): shutil.copyfile(root/'train'/'cat'/'0.png', root/name)
     assert problems(root) == {(f'train/cat/{name}.png', 'leak') for name in ('0', 'z', 'zz')}
-    set_aside(root, check_dataset(root))
+    quarantine(root, check_dataset(root))
     assert problems(root) == set() and (root/'valid'/'cat'/'z.png').exists()
 
 
@@ -86,16 +87,16 @@ def test_a_table_and_its_pictures(tmp_path):
     before = contents(root)
     findings = check_dataset(root)
     findings.loc[findings.file == 'train/../../x.png', 'aside'] = False
-    set_aside(root, findings)
+    quarantine(root, findings)
     with (root/'train.csv').open(newline='') as file: assert [row[3] for row in csv.reader(file)][:2] == ['note', 'a, "b"']
     assert (tmp_path/'x.png').read_bytes() == b'mine' and 'gone.png' not in (root/'train.csv').read_text()
-    assert bring_back(root) == [] and contents(root) == before
+    assert restore(root) == [] and contents(root) == before
 
 
 def test_a_row_that_points_out_of_the_folder_moves_nothing_there(tmp_path):
     root = make_scenes(tmp_path/'scenes', [[f'{i}.png', 'cat dog', False, ''] for i in range(6)] + [['../../x.png', 'cat', False, '']])
     (tmp_path/'x.png').write_bytes(b'mine')
-    set_aside(root, check_dataset(root))
+    quarantine(root, check_dataset(root))
     assert (tmp_path/'x.png').read_bytes() == b'mine'
 
 
@@ -135,13 +136,13 @@ def test_aside_and_back_twice(tmp_path):
     root = spoil(tmp_path/'pets')
     before = contents(root)
     for n in range(2):
-        assert set_aside(root, check_dataset(root)) == 7 and check_dataset(root).empty
+        assert quarantine(root, check_dataset(root)) == 7 and check_dataset(root).empty
         (root/'train'/'cat'/'page.png').write_text('<html>again')
-        assert set_aside(root, check_dataset(root)) == 1
-        assert {(root/ASIDE/'train'/'cat'/name).read_text() for name in ('page.png', 'page~2.png')} == {'<html>', '<html>again'}
-        assert bring_back(root) == ['train/cat/page.png'] and (root/ASIDE/'train'/'cat'/'page.png').read_text() == '<html>'
+        assert quarantine(root, check_dataset(root)) == 1
+        assert {(root/QUARANTINE_FOLDER/'train'/'cat'/name).read_text() for name in ('page.png', 'page~2.png')} == {'<html>', '<html>again'}
+        assert restore(root) == ['train/cat/page.png'] and (root/QUARANTINE_FOLDER/'train'/'cat'/'page.png').read_text() == '<html>'
         (root/'train'/'cat'/'page.png').unlink()
-        assert bring_back(root) == [] and contents(root) == before and not (root/ASIDE).exists()
+        assert restore(root) == [] and contents(root) == before and not (root/QUARANTINE_FOLDER).exists()
 
 
 @posix_only
@@ -152,13 +153,13 @@ def test_odd_places_do_no_harm(tmp_path):
     (root/'train'/'cat'/'nowhere.jpg').symlink_to('/nowhere')
     (root/'train'/'round').symlink_to(root)
     (root/'train'/'cat'/'folder.jpg').mkdir()
-    assert set_aside(root, check_dataset(root)) == 10 and check_dataset(root)[lambda t: t.aside].empty
-    bring_back(root)
+    assert quarantine(root, check_dataset(root)) == 10 and check_dataset(root)[lambda t: t.aside].empty
+    restore(root)
     assert (root/'train'/'cat'/'loop.jpg').is_symlink() and (root/'train'/'cat'/'pipe.jpg').is_fifo()
     (tmp_path/'elsewhere').mkdir()
-    (root/ASIDE).symlink_to(tmp_path/'elsewhere')
-    with pytest.raises(NotesError, match='is a link'): set_aside(root, check_dataset(root))
-    with pytest.raises(NotesError, match='nothing was set aside'): bring_back(root)
+    (root/QUARANTINE_FOLDER).symlink_to(tmp_path/'elsewhere')
+    with pytest.raises(NotesError, match='is a link'): quarantine(root, check_dataset(root))
+    with pytest.raises(NotesError, match='nothing was set aside'): restore(root)
     assert not list((tmp_path/'elsewhere').iterdir())
 
 
@@ -166,12 +167,12 @@ def test_odd_places_do_no_harm(tmp_path):
                                   '{"from": 1, "to": "_set_aside/x"}', '[]', '7', '{}', '{"from": "_set_aside/y", "to": "_set_aside/x"}', '{"from": "", "to": "_set_aside/x"}', '{"from": "a\\u0000", "to": "_set_aside/x"}', '{"from": "out/x", "to": "_set_aside/x"}'])
 def test_a_strangers_log_moves_nothing_out(tmp_path, line):
     root = make_pets(tmp_path/'pets')
-    (root/ASIDE).mkdir()
-    (root/ASIDE/'x').write_text('x')
+    (root/QUARANTINE_FOLDER).mkdir()
+    (root/QUARANTINE_FOLDER/'x').write_text('x')
     if os.name != 'nt': (root/'out').symlink_to(tmp_path)
-    (root/ASIDE/'log.jsonl').write_text('\n{"half a li\n' + line + '\n')
+    (root/QUARANTINE_FOLDER/'log.jsonl').write_text('\n{"half a li\n' + line + '\n')
     before = contents(tmp_path)
-    with pytest.raises(NotesError, match='Line 3 of .* is not one that set_aside wrote'): bring_back(root)
+    with pytest.raises(NotesError, match='Line 3 of .* is not one that quarantine wrote'): restore(root)
     assert contents(tmp_path) == before
 
 
@@ -179,7 +180,7 @@ def test_a_strangers_log_moves_nothing_out(tmp_path, line):
 def test_a_folder_that_is_closed_is_named(tmp_path):
     root = spoil(tmp_path/'pets')
     root.chmod(0o500)
-    with pytest.raises(NotesError, match='make the folder writable'): set_aside(root, check_dataset(root))
+    with pytest.raises(NotesError, match='make the folder writable'): quarantine(root, check_dataset(root))
     root.chmod(0o700)
 
 
@@ -205,23 +206,23 @@ def test_killed_moves_lose_nothing(tmp_path, record_property):
     with (root/'train.csv').open('a') as file: file.writelines(f'bad{i}.png,cat,False,\n' for i in range(5))
     before, findings = contents(root), check_dataset(root)
     for _ in range(16):
-        kills += killed_at(rng.randrange(1, 25), lambda: set_aside(root, findings))
-        kills += killed_at(rng.randrange(1, 25), lambda: bring_back(root))
+        kills += killed_at(rng.randrange(1, 25), lambda: quarantine(root, findings))
+        kills += killed_at(rng.randrange(1, 25), lambda: restore(root))
         held = {data for name, data in contents(root).items()}
         assert set(before.values()) <= held
-        if rng.random() < 0.3 and (root/ASIDE/'log.jsonl').exists():
-            assert bring_back(root) == []
-            assert {name: data for name, data in contents(root).items() if not name.startswith(ASIDE)} == before
+        if rng.random() < 0.3 and (root/QUARANTINE_FOLDER/'log.jsonl').exists():
+            assert restore(root) == []
+            assert {name: data for name, data in contents(root).items() if not name.startswith(QUARANTINE_FOLDER)} == before
     record_property('figure', f'Data sets: {kills} kills while files were set aside or brought back; none was lost')
-    if (root/ASIDE/'log.jsonl').exists(): bring_back(root)
-    assert kills >= 10 and {name: data for name, data in contents(root).items() if not name.startswith(ASIDE)} == before
+    if (root/QUARANTINE_FOLDER/'log.jsonl').exists(): restore(root)
+    assert kills >= 10 and {name: data for name, data in contents(root).items() if not name.startswith(QUARANTINE_FOLDER)} == before
 
 
 def test_the_cheap_part_refuses_only_what_is_bad(tmp_path):
     "Nothing that opens is left out, nothing that isn't there or is no picture gets through"
     for name, source in odd_inputs(tmp_path):
         if not isinstance(source, (str, Path)): continue
-        reason = quick_reason(source)
+        reason = unusable_reason(source)
         try: open_picture(source)
         except BadPicture: assert reason, name
         else: assert not reason, name

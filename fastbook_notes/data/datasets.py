@@ -28,6 +28,7 @@ from tqdm.auto import tqdm
 
 from . import drawings
 from .downloads import fetch_archive, known_archive, unpack
+from .pictures import PICTURE_ENDINGS, is_picture
 from ..errors import NotesError
 from ..quiet_imports import import_quietly
 
@@ -133,13 +134,13 @@ def write_scenes(
             rows.writerow([f'{i:06}.jpg', ' '.join(labels), i % 5 == 0])
 
 # %% ../../nbs/data/datasets.ipynb #901ba4ed
-PICTURES = {'.png', '.jpg', '.jpeg', '.bmp', '.gif', '.tif', '.tiff', '.webp'}
+PICTURES = PICTURE_ENDINGS
 
 def _has_pictures(
     folder:Path, # Any path
 ) -> bool:
     "Whether there is a picture in this folder itself"
-    return folder.is_dir() and any(p.suffix.lower() in PICTURES for p in folder.iterdir())
+    return folder.is_dir() and any(is_picture(p, folder) for p in folder.iterdir())
 
 def _missing_folders(*names):
     "A check that pictures lie in each of these folders"
@@ -149,7 +150,7 @@ def _missing_folders(*names):
 def _missing_pets(folder):
     "Pictures in `images/` whose names end in `_` and a number"
     if not _has_pictures(folder/'images'): return 'pictures in images/'
-    named = (p.stem.rpartition('_') for p in (folder/'images').iterdir() if p.suffix.lower() in PICTURES)
+    named = (p.stem.rpartition('_') for p in (folder/'images').iterdir() if is_picture(p, folder))
     if not any(breed and number.isdigit() for breed, _, number in named): return 'pictures named like images/Birman_12.jpg'
     return ''
 
