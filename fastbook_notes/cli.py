@@ -30,6 +30,13 @@ from .files import atomic_file
 app = typer.Typer(help='Notes on deep learning that run: six chapters as notebooks.', no_args_is_help=True, add_completion=False,
                   pretty_exceptions_enable=False)
 
+# %% ../nbs/cli.ipynb #60f6e315
+def _tell(
+    line:str, # For a person
+):
+    "Print a line at once, if there is still a terminal"
+    with suppress(OSError): print(line, flush=True)
+
 # %% ../nbs/cli.ipynb #39b33452
 _WIDTH = 120
 
@@ -189,7 +196,7 @@ def check_command(
     print(one_line(f'{quarantine(folder, findings)} files were moved to {folder/"_set_aside"}; '
                    f'`fastbook-notes data check {folder} --undo` brings them back.'))
 
-# %% ../nbs/cli.ipynb #1445227b
+# %% ../nbs/cli.ipynb #f13a3ded
 @app.command('train')
 def train_command(
     chapter: Annotated[str, typer.Argument(help='1, 5 or 6, or its name.')],
@@ -202,8 +209,9 @@ def train_command(
     processes: Annotated[int | None, typer.Option(min=1, help='Stop unless this many processes train together.')] = None,
 ):
     "Train a chapter's model and keep it; under torchrun or accelerate launch, in several processes."
+    _tell('Loading what training needs ...')
     from fastbook_notes.train import train_chapter
-    try: train_chapter(chapter, data, arch, epochs, out, resume, size, processes)
+    try: train_chapter(chapter, data, arch, epochs, out, resume, size, processes, _tell)
     except KeyboardInterrupt:
         print(f'Stopped. `fastbook-notes train {chapter} --out {out} --resume`, with the same options, goes on.', file=sys.stderr)
         raise typer.Exit(130) from None
@@ -211,13 +219,14 @@ def train_command(
 @app.command('predict')
 def predict_command(
     model: Annotated[Path, typer.Argument(metavar='MODEL_DIR', help='A folder from train, or from save_model.')],
-    folder: Annotated[Path, typer.Argument(help='Pictures, also in folders below it.')],
+    folder: Annotated[Path, typer.Argument(help='Pictures, also in folders below it; or one picture.')],
     out: Annotated[Path, typer.Option(metavar='FILE', help='A .csv or .parquet file; one that is not complete is gone on with.')] = Path('predictions.csv'),
     bs: Annotated[int, typer.Option(min=1, help='Pictures at a time.')] = 32,
 ):
     "Label all pictures of a folder, however many."
-    from fastbook_notes.train import predict_folder
-    try: predict_folder(model, folder, out, bs)
+    _tell(f'Loading the model {one_line(model)} ...')
+    from fastbook_notes.models.predict_folder import predict_folder
+    try: predict_folder(model, folder, out, bs, _tell)
     except KeyboardInterrupt:
         print('Stopped. The same command goes on.', file=sys.stderr)
         raise typer.Exit(130) from None
@@ -270,13 +279,6 @@ def apps_command(
             process.wait()
             raise NotesError(f'The server of {found.name} has ended; start it again.')
     except KeyboardInterrupt: _tell('Ended.')
-
-# %% ../nbs/cli.ipynb #60f6e315
-def _tell(
-    line:str, # For a person
-):
-    "Print a line at once, if there is still a terminal"
-    with suppress(OSError): print(line, flush=True)
 
 # %% ../nbs/cli.ipynb #4553b21a
 def _stored_notebooks(

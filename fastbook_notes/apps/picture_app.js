@@ -54,8 +54,8 @@ function render({ model, el }) {
     card.querySelector("h3").textContent = accepted.length ? accepted.join(", ") : "nothing";
     card.querySelector(".cut").style.left = `${100 * threshold()}%`;
   };
-  const card = (name, { headline, bars: pairs, beside = [] }, [seen, ...rest]) => {
-    const heat = looked ? rest.shift() : null, list = bars(pairs);
+  const card = (name, { headline, bars: pairs, note, heat: hot, beside = [] }, [seen, ...rest]) => {
+    const heat = hot ? rest.shift() : null, list = bars(pairs);
     pairs.forEach(([label, share], i) => {
       const row = list.children[i];
       Object.assign(row.dataset, { label, share });
@@ -63,8 +63,8 @@ function render({ model, el }) {
       if (beside[i]) row.append(make("span", { className: "beside" }, ...Array.from({ length: beside[i] }, (_, k) => asImage(rest.shift(), "image/jpeg", { alt: k ? "" : `Pictures of ${label} in the training data` }))));
     });
     return make("article", { className: "panel answer" },
-      make("div", { className: "seen" }, asImage(seen, "image/jpeg", { alt: `The picture ${name}, as the model sees it` }), heat ? asImage(heat, "image/png", { className: "heat", alt: "", hidden: !looked.checked }) : null),
-      make("div", { className: "told" }, make("h3", { textContent: headline }), make("p", { className: "soft name", textContent: name }),
+      make("div", { className: "seen" }, asImage(seen, "image/jpeg", { alt: `The picture ${name}, as the model sees it` }), heat ? asImage(heat, "image/png", { className: "heat", alt: "", hidden: !looked?.checked }) : null),
+      make("div", { className: "told" }, make("h3", { textContent: headline }), make("p", { className: "soft name", textContent: name }), note ? make("p", { className: "soft note", textContent: note }) : null,
         table ? make("div", { className: "scale" }, list, make("div", { className: "cuts", attributes: { "aria-hidden": "true" } }, make("span", { className: "cut" }))) : list));
   };
   const showTable = () => {
