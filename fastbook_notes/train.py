@@ -71,9 +71,10 @@ def _labels(path, arch, size):
 RECIPES = {
     1: Recipe(_cats, 10, 3e-3, 160, 'It knows only cats and dogs: it calls anything else one of the two, and may be sure of it. '
               'It sees the middle square of a picture.', names=('dog', 'cat')),
-    5: Recipe(_breeds, 10, 3e-3, 128, 'It knows {n} breeds and nothing else: a mongrel, or a rabbit, becomes one of them. It sees the middle square of a picture.'),
-    6: Recipe(_labels, 15, 6e-3, 160, 'It knows {n} labels. It does not count, and it does not say where a thing is; it misses small and hidden things most.',
-              several=True),
+    5: Recipe(_breeds, 10, 3e-3, 128, 'It knows {n} breeds and nothing else: a mongrel, or a rabbit, becomes one of them. '
+              'It sees the middle square of a picture.'),
+    6: Recipe(_labels, 15, 6e-3, 160, 'It knows {n} labels. It does not count, and it does not say where a thing is; '
+              'it misses small and hidden things most.', several=True),
 }
 
 def recipe_of(
@@ -125,7 +126,8 @@ def _begin(
         other = [f'{name} {before.get(name)}, not {value}' for name, value in settings.items() if before.get(name) != value]
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, AttributeError) as e:
         raise NotesError(f'The unfinished training in {out} is damaged ({type(e).__name__}); remove the folder and train again.') from e
-    if other: raise NotesError(f"The training in {out} was begun with {'; '.join(other)}; resume it with the same, or choose another folder.")
+    if other:
+        raise NotesError(f"The training in {out} was begun with {'; '.join(other)}; resume it with the same, or choose another folder.")
     return done, before
 
 # %% ../nbs/train.ipynb #6607f3e9
@@ -196,7 +198,8 @@ def _card(
     if 'drawn' in source['data']: limits.append('It has seen only drawings: about a photo it is often wrong.')
     return '\n'.join([f'# Chapter {chapter.number}: {chapter.module}', '',
         f"**Answers:** {', '.join(answers[:100])}{f' and {len(answers) - 100:,} others' if len(answers) > 100 else ''}.", '',
-        f"**Data:** {source['data']}; licence: {source['licence'] or 'unknown'}. Trained on {trained:,} pictures, validated with {validated:,} others.", '',
+        f"**Data:** {source['data']}; licence: {source['licence'] or 'unknown'}. "
+        f'Trained on {trained:,} pictures, validated with {validated:,} others.', '',
         f'**Intended use:** {_USE}', '', '**Limits:**', '', *(f'- {limit}' for limit in limits), '',
         '**Errors on the validation set:**', '', *(f'- {name}: {value:.4f}' for name, value in measured.items()), ''])
 
@@ -227,7 +230,8 @@ def train_chapter(
     chapter, out = find_chapter(str(chapter)), Path(out)
     recipe, process = recipe_of(chapter), this_process(processes)
     epochs, size = recipe.epochs if epochs is None else epochs, recipe.size if size is None else size
-    if epochs < 1 or size < 8: raise NotesError(f'{epochs} epochs with pictures of {size} pixels a side teach nothing; give at least 1, and 8.')
+    if epochs < 1 or size < 8:
+        raise NotesError(f'{epochs} epochs with pictures of {size} pixels a side teach nothing; give at least 1, and 8.')
     settings = dict(chapter=chapter.number, data=_data_name(data), architecture=arch, epochs=epochs, size=size)
     done, before = _begin(out, settings, resume)
     if process.is_first: report(f'Chapter {chapter.number}: reading the data ...')
@@ -248,7 +252,8 @@ def _prepare(
     with first_goes_first(process): path = get_dataset(chapter.dataset, settings['data'])
     settings['files'] = data_digest(path)
     if done and before.get('files') != settings['files']:
-        raise NotesError(f'The pictures or the table of {settings["data"]} have changed since the training in {out} began; train again, into another folder.')
+        raise NotesError(f'The pictures or the table of {settings["data"]} have changed since the training in {out} began; '
+                         'train again, into another folder.')
     set_seed(42)
     learn = recipe_of(chapter).learner(path, settings['architecture'], settings['size'])
     if len(learn.dls.train_ds) < 2: raise NotesError('There is only 1 picture to train on; give at least 2, and 1 to validate.')
@@ -300,7 +305,8 @@ def _model_place(
 ) -> Path: # In the cache
     "Where a chapter's model for some data is kept"
     recipe = recipe_of(chapter)
-    made_from = [fastbook_notes.__version__, chapter.number, recipe.epochs, recipe.lr, recipe.size, recipe.names, describe_dataset(path), data_digest(path)]
+    settings = [chapter.number, recipe.epochs, recipe.lr, recipe.size, recipe.names, recipe.limits]
+    made_from = [fastbook_notes.__version__, *settings, describe_dataset(path), data_digest(path)]
     key = hashlib.blake2b(json.dumps(made_from).encode(), digest_size=8).hexdigest()
     return cache_folder()/'models'/f'{chapter.module}-{key}'
 

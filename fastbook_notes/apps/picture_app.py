@@ -138,8 +138,10 @@ class Guide:
         described, n = self.predictor.description, self.predictor.description.data.validated or 0
         trained = f'{described.data.trained:,} pictures of ' if described.data.trained else ''
         said = [f"{described.architecture.name}, trained on {trained}{described.data.name or 'data that nobody has named'}."]
-        if self.predictor.thresholds: said.append(f'The threshold begins at {self.threshold:.2f}, the best for precision and recall together on {n:,} validation pictures.')
-        elif 'error_rate' in self.predictor.metrics: said.append(f"It is wrong on {self.predictor.metrics['error_rate']:.1%} of {n:,} validation pictures.")
+        error = self.predictor.metrics.get('error_rate')
+        best = f'The threshold begins at {self.threshold:.2f}, the best for precision and recall together on {n:,} validation pictures.'
+        if self.predictor.thresholds: said.append(best)
+        elif error is not None: said.append(f'It is wrong on {error:.1%} of {n:,} validation pictures.')
         return ' '.join([*said, _limits_of(self.predictor.card) or 'Its card names no limits, and every model has some.'])
 
 # %% ../../nbs/apps/picture_app.ipynb #1fceeac7
@@ -196,11 +198,12 @@ class PictureApp(anywidget.AnyWidget):
                 raise BadPicture('', reason, 'save it smaller')
         answer = self.guide.answer(open_picture(source))
         pictures = [answer.seen, *([answer.heat] if answer.heat else []), *(p for row in answer.beside for p in row)]
-        shown = dict(headline=answer.headline, bars=answer.bars, note=answer.note, heat=bool(answer.heat), beside=[len(row) for row in answer.beside])
-        self.send({'kind': 'answer', 'id': content['id'], **shown}, list(map(_encoded, pictures)))
+        shown = dict(headline=answer.headline, bars=answer.bars, note=answer.note, heat=bool(answer.heat))
+        beside = [len(row) for row in answer.beside]
+        self.send({'kind': 'answer', 'id': content['id'], **shown, 'beside': beside}, list(map(_encoded, pictures)))
 
     def _repr_mimebundle_(self, **kwargs):
-        words = f"{self.words['app']}: choose pictures, drop them or pick a sample; the model's answer appears below, with a bar for each label."
+        words = f"{self.words['app']}: choose pictures, drop them or pick a sample; the model's answer appears below, a bar for each label."
         return with_fallback(super()._repr_mimebundle_(**kwargs), words)
 
 # %% ../../nbs/apps/picture_app.ipynb #6eb5a028

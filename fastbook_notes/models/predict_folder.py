@@ -125,8 +125,9 @@ def _to_parquet(
     from pyarrow import csv as arrow_csv
     from pyarrow import parquet
     text = arrow_csv.ConvertOptions(column_types=dict.fromkeys(('file', 'label', 'labels', 'probabilities'), pyarrow.string()))
-    with atomic_file(out) as part, arrow_csv.open_csv(table, convert_options=text) as pieces, parquet.ParquetWriter(part, pieces.schema) as writer:
-        for piece in pieces: writer.write_batch(piece)
+    with atomic_file(out) as part, arrow_csv.open_csv(table, convert_options=text) as pieces:
+        with parquet.ParquetWriter(part, pieces.schema) as writer:
+            for piece in pieces: writer.write_batch(piece)
 
 # %% ../../nbs/models/predict_folder.ipynb #3a4f7c00
 def _prepared(
@@ -175,7 +176,8 @@ def _check_names(
     "Raise `NotesError` for what can't be done"
     if out.suffix.lower() not in ('.csv', '.parquet'): raise NotesError(f'Predictions are written as .csv or .parquet; name {out} so.')
     if out.suffix.lower() == '.parquet':
-        if find_spec('pyarrow') is None: raise NotesError('A .parquet file needs the package pyarrow; run `pip install pyarrow`, or write a .csv file.')
+        if find_spec('pyarrow') is None:
+            raise NotesError('A .parquet file needs the package pyarrow; run `pip install pyarrow`, or write a .csv file.')
         if out.exists(): raise NotesError(f'{out} is there already; name another file, or remove it.')
     if not folder.exists(): raise NotesError(f'There is no folder or picture {folder}; name one that is there.')
     if bs < 1: raise NotesError(f'{bs} pictures at a time are none; give at least 1.')
@@ -243,7 +245,8 @@ def _in_words(
     parts = [f"{found['labelled']} pictures labelled in {out}"]
     if found['before']: parts.append(f"{found['before']} had been before")
     if found['unreadable']: parts.append(f"{found['unreadable']} can't be read, see {out.with_suffix('.unreadable.csv')}")
-    if missing: parts.append(f"{len(missing)} rows are of pictures that are no longer there: {', '.join(missing[:3])}{' and others' if len(missing) > 3 else ''}")
+    names = ', '.join(missing[:3]) + (' and others' if len(missing) > 3 else '')
+    if missing: parts.append(f'{len(missing)} rows are of pictures that are no longer there: {names}')
     if passed: parts.append(f'other files were passed over: {describe_passed(passed)}')
     return '; '.join(parts) + '.'
 
