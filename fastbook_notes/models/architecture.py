@@ -46,7 +46,7 @@ class ConcatPool(nn.Module):
         "The maximum first"
         return torch.cat([self.mp(x), self.ap(x)], 1)
 
-# %% ../../nbs/models/architecture.ipynb #4db01488
+# %% ../../nbs/models/architecture.ipynb #c9774715
 _LAYERS = {
     'AdaptiveConcatPool2d': (ConcatPool, dict(size=Side)),
     'AdaptiveAvgPool2d': (nn.AdaptiveAvgPool2d, dict(output_size=Side)),
@@ -58,7 +58,8 @@ _LAYERS = {
     'ReLU': (nn.ReLU, {}),
 }
 
-def _rule(name, fields): return create_model(name, __base__=Part, layer=(Literal[name], ...), **{f: (kind, ...) for f, kind in fields.items()})
+def _rule(name, fields):
+    return create_model(name, __base__=Part, layer=(Literal[name], ...), **{f: (kind, ...) for f, kind in fields.items()})
 
 Layer = Annotated[Union[tuple(_rule(name, fields) for name, (_, fields) in _LAYERS.items())], Field(discriminator='layer')]
 
@@ -167,7 +168,7 @@ MAX_WEIGHTS = 2_000_000_000 # Bytes of all weights
 MAX_ACTIVATION = 100_000_000 # Numbers that one layer may put out for one picture
 MAX_ACTIVATIONS = 1_000_000_000 # Numbers that all layers may put out for one picture, together
 
-# %% ../../nbs/models/architecture.ipynb #da488741
+# %% ../../nbs/models/architecture.ipynb #f9d93c91
 def layer_outputs(
     model:nn.Module, # On the meta device
     shape:tuple, # Of a batch: (n, channels, height, width)
@@ -178,7 +179,9 @@ def layer_outputs(
     hooks = [layer.register_forward_hook(count) for layer in model.modules() if not any(layer.children())]
     try:
         with torch.no_grad(), torch.device('meta'): answer = model.eval()(torch.empty(shape))
-    except Exception as e: raise ValueError(f"its layers don't fit each other ({(str(e).splitlines() or [type(e).__name__])[0][:200]})") from e
+    except Exception as e:
+        why = (str(e).splitlines() or [type(e).__name__])[0][:200]
+        raise ValueError(f"its layers don't fit each other ({why})") from e
     finally:
         for hook in hooks: hook.remove()
     return answer.shape, sizes

@@ -24,7 +24,7 @@ from ..files import atomic_file
 from .description import plain_class
 from .model_folder import ONNX_FILE, load_model, save_model
 
-# %% ../../nbs/models/exports.ipynb #ff1548a1
+# %% ../../nbs/models/exports.ipynb #6c9f12e8
 def _splitter_of(
     predictor, # Whose model is to be trained
     arch:str|object, # A timm name, or torchvision's function
@@ -46,8 +46,8 @@ def learner_from(
     from fastbook_notes.models.backbones import find_arch
     predictor, classes = load_model(folder), [plain_class(label) for label in getattr(dls, 'vocab', [])]
     if classes != predictor.vocab:
-        raise NotesError(f"The data has the classes {', '.join(map(str, classes[:10]))}, the model {', '.join(map(str, predictor.vocab[:10]))}; "
-                         "give data with the model's classes.")
+        theirs, ours = (', '.join(map(str, some[:10])) for some in (classes, predictor.vocab))
+        raise NotesError(f"The data has the classes {theirs}, the model {ours}; give data with the model's classes.")
     architecture, picture = predictor.description.architecture, predictor.description.picture
     if not dls.after_batch.fs.filter(lambda tfm: isinstance(tfm, Normalize)):
         dls.add_tfms([Normalize.from_stats(picture.mean, picture.std)], 'after_batch')
@@ -56,13 +56,14 @@ def learner_from(
     learn.arch = arch
     return learn
 
-# %% ../../nbs/models/exports.ipynb #9789945c
+# %% ../../nbs/models/exports.ipynb #f4952319
 class _Answers(nn.Module):
     "A predictor as a function of tensors"
     def __init__(self, predictor):
         super().__init__()
         self.model, self.to_probabilities = predictor.model, predictor.to_probabilities
-        for name in ('mean', 'std'): self.register_buffer(name, torch.tensor(getattr(predictor.description.picture, name))[:, None, None])
+        picture = predictor.description.picture
+        for name in ('mean', 'std'): self.register_buffer(name, torch.tensor(getattr(picture, name))[:, None, None])
 
     def forward(self, pixels): return self.to_probabilities(self.model((pixels - self.mean)/self.std))
 
@@ -110,7 +111,7 @@ def save_onnx(
         _check_onnx(part, answers, pixels)
     return Path(folder)/ONNX_FILE
 
-# %% ../../nbs/models/exports.ipynb #8d45a890
+# %% ../../nbs/models/exports.ipynb #a516af6f
 def _lenient_pickle():
     "A stand-in for the module `pickle` that puts an empty class in the place of what isn't there"
     import pickle
@@ -122,7 +123,8 @@ def _lenient_pickle():
             except (ImportError, AttributeError): return type(name, (), {})
 
     lenient = types.ModuleType('lenient')
-    vars(lenient).update(Unpickler=Lenient, UnpicklingError=pickle.UnpicklingError, load=lambda opened, **kwargs: Lenient(opened, **kwargs).load())
+    lenient.Unpickler, lenient.UnpicklingError = Lenient, pickle.UnpicklingError
+    lenient.load = lambda opened, **kwargs: Lenient(opened, **kwargs).load()
     return lenient
 
 def _convert_here(
@@ -138,12 +140,13 @@ def _convert_here(
     try: save_model(load_learner(file, pickle_module=_lenient_pickle()), folder, data=data, licence=licence)
     except NotesError as e: message = str(e)
     except Exception as e:
-        message = f"{file} can't be converted ({_first_line(e)}); load it with the library versions that it was made with, and call save_model."
+        message = (f"{file} can't be converted ({_first_line(e)}); "
+                   'load it with the library versions that it was made with, and call save_model.')
     else: return 0
     print(message, file=sys.stderr)
     return 2
 
-# %% ../../nbs/models/exports.ipynb #e6ba961d
+# %% ../../nbs/models/exports.ipynb #96eacb6b
 _CHILD = 'import sys; from fastbook_notes.models.exports import _convert_here; sys.exit(_convert_here(*sys.argv[1:]))'
 
 def convert_export(
@@ -153,13 +156,15 @@ def convert_export(
     data:str='', # What it was trained on
     licence:str='', # Of that data
 ) -> Path: # The folder
-    "Turn an exported learner into a model folder, in a process of its own; raises `NotesError` if it isn't trusted, or can't be converted"
+    "Turn an exported learner into a model folder, in a process of its own; raises `NotesError` if it isn't trusted or can't be converted"
     file = Path(file)
     if not file.is_file(): raise NotesError(f'There is no file {file}; give one that learn.export wrote.')
     if not trusted:
-        raise NotesError(f'{file} is a pickle, and converting it runs the code in it; if you trust its maker, say so with --i-trust-this-file.')
+        raise NotesError(f'{file} is a pickle, and converting it runs the code in it; '
+                         'if you trust its maker, say so with --i-trust-this-file.')
     words = [sys.executable, '-c', _CHILD, str(file.absolute()), str(Path(folder).absolute()), data, licence]
     done = subprocess.run(words, capture_output=True, text=True)
     if done.returncode:
-        raise NotesError((done.stderr.strip().splitlines() or [f"{file} can't be converted (its process ended with {done.returncode})."])[-1])
+        ended = f"{file} can't be converted (its process ended with {done.returncode})."
+        raise NotesError((done.stderr.strip().splitlines() or [ended])[-1])
     return Path(folder)

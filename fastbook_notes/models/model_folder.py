@@ -45,13 +45,14 @@ def _digest(
         found.update(value.contiguous().reshape(-1).view(torch.uint8).numpy())
     return found.hexdigest()
 
-# %% ../../nbs/models/model_folder.ipynb #a1f0e822
+# %% ../../nbs/models/model_folder.ipynb #5c8e3059
 def _weights_of(
     model:nn.Module, # On any device
 ) -> dict[str, torch.Tensor]: # By name, on the CPU, in memory of its own
     "All weights of a model, floats in single precision"
     state = {name: value.detach().cpu() for name, value in model.state_dict().items()}
-    return {name: (value.float() if value.is_floating_point() else value).clone(memory_format=torch.contiguous_format) for name, value in state.items()}
+    single = {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
+    return {name: value.clone(memory_format=torch.contiguous_format) for name, value in single.items()}
 
 # %% ../../nbs/models/model_folder.ipynb #46dcad76
 def _first_misfit(
@@ -172,8 +173,8 @@ def save_model(
     _write_model(folder, description, state)
     return folder
 
-# %% ../../nbs/models/model_folder.ipynb #3d713ad3
-MAX_HEADER = 3*MAX_TEXT # Bytes
+# %% ../../nbs/models/model_folder.ipynb #344eadee
+MAX_HEADER = 4*MAX_TEXT # Bytes
 _PICKLES = (b'\x80\x02', b'\x80\x03', b'\x80\x04', b'\x80\x05', b'PK')
 
 def _first_bytes(
@@ -198,7 +199,7 @@ def _check_file(
     if start.startswith(_PICKLES): raise ValueError(f'{file.name} is a pickle, which could run any code')
     if len(start) < 8 or not 2 <= int.from_bytes(start, 'little') <= MAX_HEADER: raise ValueError(f'{file.name} is no safetensors file')
 
-# %% ../../nbs/models/model_folder.ipynb #27f445ca
+# %% ../../nbs/models/model_folder.ipynb #c4c37bdc
 _READY = '.ready'
 
 def _first_format_file(
@@ -220,9 +221,10 @@ def _first_format(
     try: fields = json.loads(_first_bytes(file, 1_000_000))
     except RecursionError as e: raise ValueError(f'{file.name} is no JSON') from e
     if not isinstance(fields, dict) or fields.get('format') != 1: raise ValueError(f'{MODEL_FILE} holds no description')
-    if fields.pop('digest', '') != _sha256(_first_format_text(fields)): raise ValueError(f'{file.name} was changed or damaged since it was saved')
+    damaged = ValueError(f'{folder.name} was changed or damaged since it was saved')
+    if fields.pop('digest', '') != _sha256(_first_format_text(fields)): raise damaged
     weights = _first_bytes(_first_format_file(folder, MODEL_FILE), MAX_WEIGHTS)
-    if fields.pop('weights', {}).get('sha256') != _sha256(weights): raise ValueError(f'{MODEL_FILE} was changed or damaged since it was saved')
+    if fields.pop('weights', {}).get('sha256') != _sha256(weights): raise damaged
     card, vocabulary = _first_bytes(_first_format_file(folder, CARD_FILE), 1_000_000).decode(errors='replace'), fields.get('vocabulary')
     names = ['dog', 'cat'] if vocabulary == [False, True] else [str(label) or '(blank)' for label in vocabulary]
     return read_description(json.dumps({**fields, 'format': 2, 'names': names, 'thresholds': None, 'temperature': 1.0, 'card': card}))
@@ -263,12 +265,12 @@ def _read_model(
         raise ValueError(f'{MODEL_FILE} was changed or damaged since it was saved')
     return description, state, model, largest
 
-# %% ../../nbs/models/model_folder.ipynb #6059f6e3
+# %% ../../nbs/models/model_folder.ipynb #091d1cf8
 def _refuse_pickle(
     place:Path, # What was given
 ):
     "Raise `BadModel` for what fastai and PyTorch export, with what to do about it"
-    pickles = [place] if place.is_file() else sorted(file for ending in ('pkl', 'pth', 'pt') for file in place.glob(f'*.{ending}')) if place.is_dir() else []
+    pickles = [place] if place.is_file() else sorted(file for ending in ('pkl', 'pth', 'pt') for file in place.glob(f'*.{ending}'))
     if pickles and not (place/MODEL_FILE).exists() and not (place/_READY).exists():
         raise BadModel(f'{pickles[0]} is not loaded, because a pickle can run any code; if you trust its maker, convert it once: '
                        f'fastbook-notes convert {pickles[0].name} FOLDER --i-trust-this-file.')

@@ -21,11 +21,11 @@ from torch import nn
 from ..errors import NotesError
 from .architecture import Part, Side
 
-# %% ../../nbs/models/picture_steps.ipynb #41d57cdb
+# %% ../../nbs/models/picture_steps.ipynb #77fc2391
 _FILTERS = {name.lower(): getattr(Image.Resampling, name) for name in ('NEAREST', 'BOX', 'BILINEAR', 'HAMMING', 'BICUBIC', 'LANCZOS')}
 _PADS = {'zeros': 'constant', 'border': 'edge', 'reflection': 'reflect'}
 Pad = Literal['zeros', 'border', 'reflection']
-Size = Annotated[list[Side], Field(min_length=2, max_length=2)]
+Size = Annotated[list[Side], Field(fail_fast=True, min_length=2, max_length=2)]
 
 def _cut(
     picture:Image.Image, # Any size
@@ -74,7 +74,7 @@ class CropStep(Part):
         "Cut the middle out of a picture"
         return _cut(picture, [(whole - side)//2 for whole, side in zip(picture.size, self.size)], self.size, self.pad)
 
-# %% ../../nbs/models/picture_steps.ipynb #f213b683
+# %% ../../nbs/models/picture_steps.ipynb #fbca4969
 class ResampleStep(Part):
     "What fastai's affine transforms do to a batch at validation: they bring it to a size"
     step: Literal['resample']
@@ -87,13 +87,15 @@ class ResampleStep(Part):
         x:torch.Tensor, # (n, channels, height, width) numbers
     ) -> torch.Tensor: # (n, channels, *size)
         "Resample a batch"
-        grid = nn.functional.affine_grid(torch.eye(2, 3, device=x.device).expand(len(x), 2, 3), (*x.shape[:2], *self.size), align_corners=self.align_corners)
-        shrink, zoom = min(x.shape[-2]/self.size[0], x.shape[-1]/self.size[1])/2, 2/(grid.max() - grid.min()).item()
+        same = torch.eye(2, 3, device=x.device).expand(len(x), 2, 3)
+        grid = nn.functional.affine_grid(same, (*x.shape[:2], *self.size), align_corners=self.align_corners)
+        shrink = min(x.shape[-2]/self.size[0], x.shape[-1]/self.size[1])/2
+        zoom = 2/(grid.max() - grid.min()).item()
         if self.mode == 'bilinear' and shrink > max(1, zoom):
             x = nn.functional.interpolate(x, scale_factor=1/shrink, mode='area', recompute_scale_factor=True)
         return nn.functional.grid_sample(x, grid, mode=self.mode, padding_mode=self.pad, align_corners=self.align_corners)
 
-# %% ../../nbs/models/picture_steps.ipynb #f7a8451e
+# %% ../../nbs/models/picture_steps.ipynb #bc9d0f10
 MAX_STEP_PIXELS = 4096*4096 # That all steps may make of one picture, together
 Number = Annotated[float, Field(ge=-1e30, le=1e30)]
 Deviation = Annotated[float, Field(ge=1e-9, le=1e30)]
@@ -102,14 +104,15 @@ Step = Annotated[ResizeStep | CropStep | ResampleStep, Field(discriminator='step
 class PictureSteps(Part):
     "How a picture becomes what the model sees"
     size: Size # Height and width after all steps, pixels
-    steps: Annotated[list[Step], Field(min_length=1, max_length=20)]
-    mean: Annotated[list[Number], Field(min_length=1, max_length=3)] # Of each channel, for values from 0 to 1
-    std: Annotated[list[Deviation], Field(min_length=1, max_length=3)] # Likewise
+    steps: Annotated[list[Step], Field(fail_fast=True, min_length=1, max_length=20)]
+    mean: Annotated[list[Number], Field(fail_fast=True, min_length=1, max_length=3)] # Of each channel, for values from 0 to 1
+    std: Annotated[list[Deviation], Field(fail_fast=True, min_length=1, max_length=3)] # Likewise
 
     @model_validator(mode='after')
     def _fits(self):
         last = self.steps[-1]
-        if self.size != (last.size if last.step == 'resample' else last.size[::-1]): raise ValueError("the size isn't that of the last step")
+        if self.size != (last.size if last.step == 'resample' else last.size[::-1]):
+            raise ValueError("the size isn't that of the last step")
         if sum(step.size[0]*step.size[1] for step in self.steps) > MAX_STEP_PIXELS: raise ValueError('the steps make too many pixels')
         kinds = [step.step == 'resample' for step in self.steps]
         if kinds[0] or kinds != sorted(kinds): raise ValueError('the steps must resize or crop a picture before they resample')
@@ -131,7 +134,7 @@ class PictureSteps(Part):
             if step.step == 'resample': x = step(x)
         return x
 
-# %% ../../nbs/models/picture_steps.ipynb #5c606a32
+# %% ../../nbs/models/picture_steps.ipynb #3f1c51bd
 def _affine_step(tfm) -> list[dict]: # None or one
     "The resizing of an affine transform"
     size = getattr(tfm, 'size', None)
@@ -142,7 +145,9 @@ def _affine_step(tfm) -> list[dict]: # None or one
 
 def _filter_of(tfm): return Image.Resampling(tfm.mode).name.lower()
 def _size_of(tfm): return list(map(int, tfm.size))
-def _resize_step(tfm): return [dict(step='resize', size=_size_of(tfm), method=str(tfm.method), pad=str(tfm.pad_mode), filter=_filter_of(tfm))]
+def _resize_step(tfm):
+    return [dict(step='resize', size=_size_of(tfm), method=str(tfm.method), pad=str(tfm.pad_mode), filter=_filter_of(tfm))]
+
 def _crop_step(tfm): return [dict(step='crop', size=_size_of(tfm), pad=str(getattr(tfm, 'pad_mode', 'zeros')))]
 
 def _random_crop_steps(tfm) -> list[dict]: # Two
@@ -151,7 +156,7 @@ def _random_crop_steps(tfm) -> list[dict]: # Two
     whole = dict(step='resize', size=[int(side + margin) for side in tfm.size], method='squish', pad='zeros', filter=_filter_of(tfm))
     return [whole, dict(step='crop', size=_size_of(tfm), pad='zeros')]
 
-# %% ../../nbs/models/picture_steps.ipynb #5c17e7cb
+# %% ../../nbs/models/picture_steps.ipynb #b55b1f21
 _KNOWN = {'Resize': _resize_step, 'RandomResizedCrop': _random_crop_steps, 'CropPad': _crop_step, 'RandomCrop': _crop_step,
           'AffineCoordTfm': _affine_step, 'RandomResizedCropGPU': _affine_step,
           'ToTensor': lambda tfm: [], 'IntToFloatTensor': lambda tfm: [], 'Normalize': lambda tfm: []}
@@ -160,7 +165,7 @@ def describe_steps(
     learn, # A fastai learner
     channels:int=3, # Of a picture
 ) -> dict: # The fields of `PictureSteps`
-    "What a learner does to a validation picture; raises `NotesError` for a transform that isn't known, or if pictures keep their sizes"
+    "What a learner does to a validation picture; raises `NotesError` for an unknown transform, or if pictures keep their sizes"
     dl, steps, mean, std = learn.dls[0], [], [0.], [1.]
     for tfm in [*dl.after_item.fs, *dl.before_batch.fs, *dl.after_batch.fs]:
         if getattr(tfm, 'split_idx', None) == 0: continue
@@ -170,6 +175,8 @@ def describe_steps(
                              f"use {', '.join(_KNOWN)}, or transforms that only work in training.")
         steps += known(tfm)
         if hasattr(tfm, 'mean') and hasattr(tfm, 'std'): mean, std = (value.flatten().tolist() for value in (tfm.mean, tfm.std))
-    if not steps: raise NotesError('The learner resizes no pictures, so it can only take some; give its data an item transform such as Resize(128).')
+    if not steps:
+        raise NotesError('The learner resizes no pictures, so it can only take some; '
+                         'give its data an item transform such as Resize(128).')
     size = steps[-1]['size'] if steps[-1]['step'] == 'resample' else steps[-1]['size'][::-1]
     return dict(size=size, steps=steps, mean=mean*(channels//len(mean)), std=std*(channels//len(std)))

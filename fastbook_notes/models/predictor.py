@@ -22,7 +22,7 @@ from ..errors import NotesError
 from .architecture import MAX_ACTIVATION
 from .description import Description, describe_learner
 
-# %% ../../nbs/models/predictor.ipynb #f0384991
+# %% ../../nbs/models/predictor.ipynb #c6fea2e2
 def class_activation_map(
     model:nn.Module, # A body and a head
     activations:Callable, # Takes nothing and returns (1, classes), computed by the model from one picture
@@ -39,7 +39,8 @@ def class_activation_map(
     try:
         with torch.enable_grad(): slopes, = torch.autograd.grad(activations()[0, label], kept)
     finally: hook.remove()
-    if slopes.ndim != 4: raise NotesError('The body of this model makes no maps of a picture, so it has no places to show; use a convolutional one.')
+    if slopes.ndim != 4:
+        raise NotesError('The body of this model makes no maps of a picture, so it has no places to show; use a convolutional one.')
     places = (slopes.mean((2, 3), keepdim=True)*kept[0]).sum(1)[0].relu().detach()
     return (places/places.max().clamp(min=1e-12)).cpu().numpy()
 
@@ -49,7 +50,7 @@ _ONE = (str, Path, bytes, bytearray, memoryview, Image.Image)
 
 def _is_one(pictures): return isinstance(pictures, _ONE) or not isinstance(pictures, Iterable)
 
-# %% ../../nbs/models/predictor.ipynb #7742776f
+# %% ../../nbs/models/predictor.ipynb #a75f2b4e
 class Predictor:
     "Takes pictures, gives labels and probabilities"
     def __init__(self,
@@ -86,7 +87,8 @@ class Predictor:
         opened, steps = open_picture(picture), self.description.picture
         if self.description.architecture.channels == 1: opened = opened.convert('L')
         if max(opened.size)**2 > MAX_PIXELS and any(getattr(step, 'method', '') == 'pad' for step in steps.steps):
-            raise BadPicture(_name_of(picture), f'it has {opened.width} x {opened.height} pixels, which are too many to pad', 'save it smaller')
+            reason = f'it has {opened.width} x {opened.height} pixels, which are too many to pad'
+            raise BadPicture(_name_of(picture), reason, 'save it smaller')
         pixels = torch.from_numpy(np.array(steps.on_picture(opened)))
         return pixels.permute(2, 0, 1) if pixels.ndim == 3 else pixels[None]
 
@@ -163,7 +165,7 @@ class Predictor:
         picture, # What `open_picture` takes
         label, # An entry of the vocabulary
     ) -> np.ndarray: # (rows, columns) of the body's grid, from 0 to 1
-        "Which places of a picture speak for a label; raises `BadPicture`, and `NotesError` for a label or a body that doesn't allow it"
+        "Which places of a picture speak for a label; raises `BadPicture`, and `NotesError` if the label or the body doesn't allow it"
         pixels, position = self.prepare(picture)[None], self._position(label)
         return class_activation_map(self.model, lambda: self.activations(pixels), position)
 
