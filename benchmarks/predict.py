@@ -30,7 +30,7 @@ def prepared(given, scratch, size):
 
 def main():
     given = options()
-    from fastbook_notes.train import predict_folder
+    from fastbook_notes.models.predict_folder import predict_folder
     n, few, size = (60, 10, 64) if given.quick else (2000, 100, 160)
     with tempfile.TemporaryDirectory() as scratch:
         scratch = Path(scratch)
@@ -38,7 +38,7 @@ def main():
         folder = fill(scratch/'folder', pictures, n)
         files, runs = sorted(folder.iterdir()), iter(range(10**6))
 
-        def ours(): predict_folder(scratch/'model', folder, scratch/f'{next(runs)}.csv', say=str)
+        def ours(): predict_folder(scratch/'model', folder, scratch/f'{next(runs)}.csv', report=str)
         def one_by_one():
             for file in files[:few]: learn.predict(file)
         def test_loader(): learn.get_preds(dl=learn.dls.test_dl(files, bs=64))

@@ -9,8 +9,8 @@ from predict import fill, prepared
 
 CODE = '''
 import resource, sys
-from fastbook_notes.train import predict_folder
-predict_folder(*sys.argv[1:4], say=str)
+from fastbook_notes.models.predict_folder import predict_folder
+predict_folder(*sys.argv[1:4], report=str)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024**2 if sys.platform == 'darwin' else 1024))
 '''
 

@@ -21,7 +21,8 @@ from PIL import Image
 from .models.backbones import pretrained_learner
 from .data.dataset_checks import usable_pictures
 from .errors import NotesError
-from .data.pictures import picture_block, picture_files, training_picture
+from .data.pictures import picture_block, picture_files
+from .models.predictor import Predictor, predictor_of
 from fastai.vision.all import CategoryBlock, DataBlock, DataLoaders, Learner, RandomSplitter, Resize, Transform, delegates, error_rate
 
 # %% ../nbs/01_intro.ipynb #ad7b2068
@@ -130,13 +131,14 @@ def cat_learner(
 
 # %% ../nbs/01_intro.ipynb #d17877f2
 def cat_or_dog(
-    learn:Learner, # From `cat_learner`, trained
+    learn:Learner|Predictor|str|Path, # A trained learner from `cat_learner`, or a model folder
     picture:str|Path|bytes|memoryview|Image.Image, # A picture file, the bytes of one, or a PIL image
 ) -> tuple[str, float]: # 'cat' or 'dog', and its probability, 0.5 to 1
     "What a model says about one picture; raises `NotesError` if it can't be read, or if the model was trained on other labels"
-    if list(learn.dls.vocab) != [False, True]: raise NotesError(f'This model knows the labels {list(learn.dls.vocab)}; give one that was made with cat_dataloaders.')
-    picture = training_picture(picture)
-    with learn.no_bar(), learn.no_logging(): cat = learn.predict(picture)[2][1].item()
+    predictor = predictor_of(learn)
+    if predictor.vocab != [False, True]:
+        raise NotesError(f'This model knows the labels {predictor.vocab}; give one that was made with cat_dataloaders.')
+    cat = predictor.probabilities(picture)[1].item()
     return ('cat', cat) if cat > 0.5 else ('dog', 1 - cat)
 
 # %% ../nbs/01_intro.ipynb #b0c3e469

@@ -25,7 +25,8 @@ from .models.backbones import pretrained_learner
 from .data.dataset_checks import usable_pictures
 from .data.tables import check_table, field_of, is_valid_of, read_table, split_labels
 from .errors import NotesError
-from .data.pictures import picture_block, training_picture
+from .data.pictures import picture_block
+from .models.predictor import Predictor, predictor_of
 from fastai.vision.all import (AccumMetric, ColReader, DataBlock, DataLoaders, Learner, MultiCategoryBlock, PILImage, Resize, ResizeMethod,
                                delegates, noop)
 
@@ -226,10 +227,9 @@ def best_threshold(
 
 # %% ../nbs/06_multicat.ipynb #da66e3c4
 def label_probabilities(
-    learn:Learner, # A trained learner, for example from `multicat_learner`
+    learn:Learner|Predictor|str|Path, # A trained learner, for example from `multicat_learner`, or a model folder
     picture:str|Path|Image.Image, # A picture file or an opened picture, of any size
 ) -> pd.Series: # By label, in the vocabulary's order, each 0 to 1; they don't add up to 1
     "How likely each label is in a picture; raises `NotesError` if it can't be read"
-    opened = training_picture(picture)
-    with learn.no_bar(), learn.no_logging(): probabilities, _ = learn.get_preds(dl=learn.dls.test_dl([opened], num_workers=0))
-    return pd.Series(probabilities[0].tolist(), index=list(learn.dls.vocab), name='probability')
+    predictor = predictor_of(learn)
+    return pd.Series(predictor.probabilities(picture).tolist(), index=predictor.vocab, name='probability')

@@ -21,6 +21,7 @@ from .models.backbones import pretrained_learner
 from .data.dataset_checks import usable_pictures
 from .errors import NotesError
 from .data.pictures import picture_block, picture_files, training_picture
+from .models.predictor import Predictor, predictor_of
 from fastai.vision.all import (Callback, CategoryBlock, DataBlock, DataLoaders, L, Learner, RandomSplitter, Resize, aug_transforms, delegates,
                                error_rate)
 
@@ -127,12 +128,11 @@ def cross_entropy(
 
 # %% ../nbs/05_pet_breeds.ipynb #f1779b6f
 def top_breeds(
-    learn:Learner, # From `breed_learner`, trained
+    learn:Learner|Predictor|str|Path, # A trained learner from `breed_learner`, or a model folder
     picture:str|Path|bytes|Image.Image, # A file, the bytes of one, or an open picture
     k:int=3, # How many breeds
 ) -> list[tuple[str, float]]: # Breeds and probabilities from 0 to 1, the likeliest first
     "The likeliest breeds of one picture; raises `NotesError` if it can't be read"
     if k < 1: raise NotesError(f'{k} breeds are none; ask for at least 1.')
-    with learn.no_bar(), learn.no_logging(): probabilities = learn.get_preds(dl=learn.dls.test_dl([training_picture(picture)], num_workers=0))[0][0]
-    chances, classes = probabilities.topk(min(k, len(probabilities)))
-    return [(str(learn.dls.vocab[i]), chance) for i, chance in zip(classes.tolist(), chances.tolist())]
+    predictor = predictor_of(learn)
+    return predictor.top(predictor.probabilities(picture), k)

@@ -3,12 +3,15 @@ import ast
 import importlib.util
 import os
 import re
+import secrets
 import subprocess
 import sys
+import time
 from configparser import ConfigParser
 from pathlib import Path
 
 import nbformat
+import psutil
 import pytest
 
 from browser import OPTIONS, find_browser
@@ -37,6 +40,27 @@ def imported(source: str, package: str = '') -> set[str]:
 def notebook(request):
     "Each notebook of the project in turn, as it is stored"
     return nbformat.read(request.param, as_version=4)
+
+
+def processes_with(mark: str, value: str, patience: float = 0) -> list[str]:
+    "The commands of all processes that were started with an environment variable, when some seconds have passed or none is left"
+    end = time.monotonic() + patience
+    while True:
+        found = []
+        for process in psutil.process_iter():
+            try: found += [' '.join(process.cmdline())] if process.environ().get(mark) == value and process.status() != psutil.STATUS_ZOMBIE else []
+            except (psutil.Error, OSError): continue
+        if not found or time.monotonic() > end: return found
+        time.sleep(0.2)
+
+
+@pytest.fixture(scope='session', autouse=True)
+def nothing_left():
+    "When all tests are done, no process that they started is left"
+    mark, value = 'FASTBOOK_NOTES_TEST_SESSION', secrets.token_hex(8)
+    os.environ[mark] = value
+    yield
+    assert processes_with(mark, value, 20) == []
 
 
 @pytest.fixture(scope='session')

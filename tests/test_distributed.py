@@ -10,12 +10,13 @@ from PIL import Image
 
 SCRIPT = '''
 import json, sys
+from dataclasses import replace
 from pathlib import Path
 from fastai.vision.all import Callback
 from fastbook_notes import train
 from fastbook_notes.models import distributed
 from fastbook_notes.models.distributed import this_process, weights_digest
-from fastbook_notes.train import RECIPES, Recipe, train_chapter
+from fastbook_notes.train import RECIPES, train_chapter
 
 class Seen(Callback):
     order, epochs, digest = 100, [], None
@@ -25,12 +26,12 @@ class Seen(Callback):
     def after_fit(self): self.digest = self.digest or weights_digest(getattr(self.model, 'module', self.model))
 
 def cats(*args):
-    learn, classes = RECIPE.learner(*args)
+    learn = RECIPE.learner(*args)
     learn.add_cb(seen)
-    return learn, classes
+    return learn
 
 RECIPE, seen, folder = RECIPES[1], Seen(), Path(sys.argv[1])
-RECIPES[1] = Recipe(cats, RECIPE.epochs, RECIPE.lr, RECIPE.size)
+RECIPES[1] = replace(RECIPE, learner=cats)
 process = this_process()
 out = folder/f'model-{process.count}-{process.rank}'
 about = train_chapter(1, folder, 'lite0', 4, out, size=64, processes=process.count)
@@ -82,7 +83,7 @@ def test_both_end_with_the_same_weights(pair):
 
 
 def test_only_the_first_writes(pair, folder):
-    assert sorted(p.name for p in (folder/'model-2-0').iterdir()) == ['README.md', 'model.json', 'model.safetensors']
+    assert sorted(p.name for p in (folder/'model-2-0').iterdir()) == ['README.md', 'model.json', 'model.safetensors', 'validation.json']
     assert not (folder/'model-2-1').exists()
     assert pair[1].count('epoch 4 of 4') == 1
 
@@ -101,10 +102,10 @@ def test_a_killed_training_goes_on(folder, tmp_path):
     code = f'''
 import os, signal
 from fastbook_notes.train import train_chapter
-def say(line):
+def report(line):
     print(line, flush=True)
     if line.startswith('epoch 1'): os.kill(os.getpid(), getattr(signal, 'SIGKILL', signal.SIGTERM))
-train_chapter(1, {str(folder)!r}, epochs=3, out={str(tmp_path/"out")!r}, size=64, say=say)
+train_chapter(1, {str(folder)!r}, epochs=3, out={str(tmp_path/"out")!r}, size=64, report=report)
 '''
     killed = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, timeout=240, cwd=tmp_path, env={**os.environ, 'FASTBOOK_NOTES_CACHE': str(folder/'cache-0')})
     assert killed.returncode not in (0, 1), killed.stderr
@@ -112,9 +113,9 @@ train_chapter(1, {str(folder)!r}, epochs=3, out={str(tmp_path/"out")!r}, size=64
     with pytest.raises(NotesError, match='go on with --resume'): train_chapter(1, folder, epochs=3, out=tmp_path/'out', size=64)
     with pytest.raises(NotesError, match='epochs 3, not 4'): train_chapter(1, folder, epochs=4, out=tmp_path/'out', size=64, resume=True)
     said = []
-    train_chapter(1, folder, epochs=3, out=tmp_path/'out', size=64, resume=True, say=said.append)
+    train_chapter(1, folder, epochs=3, out=tmp_path/'out', size=64, resume=True, report=said.append)
     assert [line.partition(':')[0] for line in said if line.startswith('epoch')] == ['epoch 2 of 3', 'epoch 3 of 3']
-    assert sorted(p.name for p in (tmp_path/'out').iterdir()) == ['README.md', 'model.json', 'model.safetensors']
+    assert sorted(p.name for p in (tmp_path/'out').iterdir()) == ['README.md', 'model.json', 'model.safetensors', 'validation.json']
 
 
 def test_a_launcher_that_starts_one_process_for_two_is_noticed(tmp_path):

@@ -1,5 +1,6 @@
 "A folder of pictures as folders are: odd files, odd names, a process that is killed."
 import csv
+import os
 import subprocess
 import sys
 import threading
@@ -16,8 +17,8 @@ CLASSES = ['blue', 'green', 'red']
 
 @pytest.fixture(scope='module')
 def predict():
-    from fastbook_notes import train
-    return train
+    from fastbook_notes.models import predict_folder
+    return predict_folder
 
 
 @pytest.fixture(scope='module')
@@ -63,18 +64,18 @@ def rows(file):
 
 def test_odd_pictures_are_labelled_and_bad_ones_listed(predict, models, pictures, tmp_path):
     out, said = tmp_path/'out.csv', []
-    found = predict.predict_folder(models/'one', pictures, out, bs=4, say=said.append)
-    assert found == dict(labelled=9, before=0, unreadable=3)
+    found = predict.predict_folder(models/'one', pictures, out, bs=4, report=said.append)
+    assert found == dict(labelled=9, before=0, unreadable=3, gone=0, passed=1)
     assert {row['file'] for row in rows(tmp_path/'out.unreadable.csv')} == {'cut short.jpg', 'empty.png', 'text.jpeg'}
     labelled = rows(out)
     assert [row['file'] for row in labelled] == ['grey.png', 'palette.gif', 'plain.bmp', 'print.jpg', 'see-through.png', 'whole.jpg', 'a folder.jpg/in it.webp',
                                                 'deep/bits.tif', 'deep/er/Zürich, 日本.PNG']
     assert all(row['label'] in CLASSES and 1/3 <= float(row['probability']) <= 1 for row in labelled)
-    assert 'unreadable.csv' in said[-1]
+    assert 'unreadable.csv' in said[-1] and '1 .txt' in said[-1]
 
 
 def test_several_labels_have_a_probability_each(predict, models, pictures, tmp_path):
-    predict.predict_folder(models/'several', pictures, tmp_path/'out.csv', say=str)
+    predict.predict_folder(models/'several', pictures, tmp_path/'out.csv', report=str)
     for row in rows(tmp_path/'out.csv'):
         probabilities = [float(p) for p in row['probabilities'].split()]
         assert len(row['labels'].split()) == len(probabilities)
@@ -84,25 +85,26 @@ def test_several_labels_have_a_probability_each(predict, models, pictures, tmp_p
 def test_a_picture_is_prepared_as_for_validation(predict, tmp_path):
     "The transforms of each chapter's data loaders, and those of what `train` keeps"
     import torch
-    from fastbook_notes.models.model_folder import save_model
+    from fastbook_notes.models.model_folder import load_model, save_model
+    from fastbook_notes.train import RECIPES
     for folder in ('images', 'train'): (tmp_path/folder).mkdir()
     for i in range(30): noise(i, size=(90, 60)).save(tmp_path/'images'/f'{"Birman" if i%2 else "beagle"}_{i}.png')
     for i in range(10): noise(i, size=(90, 60)).save(tmp_path/'train'/f'{i}.png')
     (tmp_path/'train.csv').write_text('fname,labels,is_valid\n' + ''.join(f'{i}.png,{"cat" if i%2 else "dog"},{i > 5}\n' for i in range(10)))
-    for chapter, recipe in predict.RECIPES.items():
-        learn, classes = recipe.learner(tmp_path, 'lite0', 32)
-        labeller = predict.Labeller(save_model(learn, tmp_path/f'model{chapter}', names=list(map(str, classes))))
+    for chapter, recipe in RECIPES.items():
+        learn = recipe.learner(tmp_path, 'lite0', 32)
+        predictor = load_model(save_model(learn, tmp_path/f'model{chapter}', names=recipe.names))
         item = learn.dls.valid_ds.items[0] if chapter != 6 else learn.dls.valid_ds.items.iloc[0]
         file = item if chapter != 6 else tmp_path/'train'/item['fname']
         with learn.no_bar(): theirs = learn.get_preds()[0][0]
-        assert torch.allclose(labeller.probabilities(labeller.prepared(file)[None])[0], theirs, atol=1e-3)
-        assert labeller.classes == list(map(str, classes))
+        assert torch.allclose(predictor.probabilities(file), theirs, atol=1e-3)
+        assert predictor.names == list(map(str, recipe.names or learn.dls.vocab))
 
 
 def test_parquet_says_the_same(predict, models, pictures, tmp_path):
     parquet = pytest.importorskip('pyarrow.parquet')
-    predict.predict_folder(models/'one', pictures, tmp_path/'out.csv', say=str)
-    predict.predict_folder(models/'one', pictures, tmp_path/'out.parquet', say=str)
+    predict.predict_folder(models/'one', pictures, tmp_path/'out.csv', report=str)
+    predict.predict_folder(models/'one', pictures, tmp_path/'out.parquet', report=str)
     table = parquet.read_table(tmp_path/'out.parquet').to_pylist()
     assert [(row['file'], row['label']) for row in table] == [(row['file'], row['label']) for row in rows(tmp_path/'out.csv')]
     assert not list(tmp_path.glob('*.unfinished.csv'))
@@ -115,40 +117,41 @@ def test_a_killed_run_goes_on(predict, models, tmp_path):
     for i in range(40): noise(i).save(folder/f'{i:02}.png')
     code = f'''
 import os, signal
-from fastbook_notes import train
-whole = train.Labeller.prepared
-def prepared(self, file):
+from fastbook_notes.models.predict_folder import predict_folder
+from fastbook_notes.models.predictor import Predictor
+whole = Predictor.prepare
+def prepare(self, file):
     if file.name == '29.png': os.kill(os.getpid(), getattr(signal, 'SIGKILL', signal.SIGTERM))
     return whole(self, file)
-train.Labeller.prepared = prepared
-train.predict_folder({str(models/"one")!r}, {str(folder)!r}, {str(out)!r}, bs=4, say=str)
+Predictor.prepare = prepare
+predict_folder({str(models/"one")!r}, {str(folder)!r}, {str(out)!r}, bs=4, report=str)
 '''
     killed = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, timeout=240, cwd=tmp_path)
     assert killed.returncode not in (0, 1), killed.stderr
     before = out.read_bytes()
     with out.open('ab') as file: file.write('half a rö'.encode()[:-1])
-    found = predict.predict_folder(models/'one', folder, out, bs=4, say=str)
+    found = predict.predict_folder(models/'one', folder, out, bs=4, report=str)
     assert found['before'] == before.count(b'\n') - 1 > 0
     assert out.read_bytes().startswith(before)
     assert [row['file'] for row in rows(out)] == [f'{i:02}.png' for i in range(40)]
-    assert predict.predict_folder(models/'one', folder, out, say=str) == dict(labelled=0, before=40, unreadable=0)
+    assert predict.predict_folder(models/'one', folder, out, report=str) == dict(labelled=0, before=40, unreadable=0, gone=0, passed=0)
 
 
 def test_a_new_picture_is_added_and_a_mended_one_too(predict, models, pictures, tmp_path):
     out = tmp_path/'out.csv'
-    predict.predict_folder(models/'one', pictures, out, say=str)
+    predict.predict_folder(models/'one', pictures, out, report=str)
     noise(20).save(pictures/'empty.png')
     noise(21).save(pictures/'another.png')
-    assert predict.predict_folder(models/'one', pictures, out, say=str) == dict(labelled=2, before=9, unreadable=2)
+    assert predict.predict_folder(models/'one', pictures, out, report=str) == dict(labelled=2, before=9, unreadable=2, gone=0, passed=1)
 
 
 def test_rows_of_two_models_are_kept_apart(predict, models, pictures, tmp_path):
     out = tmp_path/'out.csv'
-    predict.predict_folder(models/'one', pictures, out, say=str)
+    predict.predict_folder(models/'one', pictures, out, report=str)
     before = out.read_bytes()
     (tmp_path/'other.csv').write_text('name,price\ntea,3\n')
-    with pytest.raises(NotesError, match='not made with this model'): predict.predict_folder(models/'several', pictures/'deep', out, say=str)
-    with pytest.raises(NotesError, match='not made with this model'): predict.predict_folder(models/'one', pictures, tmp_path/'other.csv', say=str)
+    with pytest.raises(NotesError, match='not made with this model'): predict.predict_folder(models/'several', pictures/'deep', out, report=str)
+    with pytest.raises(NotesError, match='not made with this model'): predict.predict_folder(models/'one', pictures, tmp_path/'other.csv', report=str)
     assert out.read_bytes() == before
     assert (tmp_path/'other.csv').read_text() == 'name,price\ntea,3\n'
 
@@ -167,4 +170,59 @@ def test_no_more_is_read_ahead_than_was_allowed(predict):
 
 def test_a_place_that_can_not_be_written_to(predict, models, pictures, tmp_path):
     (tmp_path/'taken').write_text('a file, where a folder is meant to be')
-    with pytest.raises(NotesError, match="can't be written"): predict.predict_folder(models/'one', pictures, tmp_path/'taken'/'out.csv', say=str)
+    with pytest.raises(NotesError, match="can't be written"): predict.predict_folder(models/'one', pictures, tmp_path/'taken'/'out.csv', report=str)
+
+
+ODD_NAMES = ['line\nbreak.png', 'return\rhere.png', 'both\r\n.png', 'comma, "quotes".png', 'caf\udce9_1.png', 'back\\slash.png', 'Zürich, 日本.png',
+             'at 3.04\u202fPM.png', 'NA.png', '=1+2.png', "tab\t'.png"]
+
+
+@pytest.mark.skipif(os.name == 'nt', reason='Windows allows no such names')
+def test_odd_names_have_a_row_each(predict, models, tmp_path):
+    "As CSV and as Parquet, read by the standard library, pandas and pyarrow; and a second run finds all of them"
+    import pandas as pd
+    parquet = pytest.importorskip('pyarrow.parquet')
+    folder = tmp_path/'odd'
+    folder.mkdir()
+    noise(0).save(tmp_path/'one.png')
+    for name in ODD_NAMES: os.link(tmp_path/'one.png', folder/name)
+    for out in (tmp_path/'out.csv', tmp_path/'out.parquet'):
+        assert predict.predict_folder(models/'one', folder, out, bs=3, report=str)['labelled'] == len(ODD_NAMES)
+    assert predict.predict_folder(models/'one', folder, tmp_path/'out.csv', report=str) == dict(labelled=0, before=len(ODD_NAMES), unreadable=0, gone=0, passed=0)
+    written = {predict.name_in_table(name) for name in ODD_NAMES}
+    assert len(written) == len(ODD_NAMES) == len((tmp_path/'out.csv').read_bytes().splitlines()) - 1
+    assert {row['file'] for row in rows(tmp_path/'out.csv')} == written
+    assert set(pd.read_csv(tmp_path/'out.csv', keep_default_na=False)['file']) == written
+    assert set(parquet.read_table(tmp_path/'out.parquet')['file'].to_pylist()) == written
+
+
+def test_pictures_that_are_gone_are_named(predict, models, pictures, tmp_path):
+    out, said = tmp_path/'out.csv', []
+    predict.predict_folder(models/'one', pictures, out, report=str)
+    (pictures/'grey.png').unlink()
+    (pictures/'print.jpg').unlink()
+    found = predict.predict_folder(models/'one', pictures, out, report=said.append)
+    assert found == dict(labelled=0, before=7, unreadable=3, gone=2, passed=1)
+    assert 'grey.png' in said[0] and 'print.jpg' in said[0] and '-' not in said[0].partition(' pictures')[0]
+
+
+def test_a_single_picture_and_capital_endings(predict, models, pictures, tmp_path):
+    for out in ('one.CSV', 'one.csv'):
+        assert predict.predict_folder(models/'one', pictures/'grey.png', tmp_path/out, report=str)['labelled'] == 1
+        assert [row['file'] for row in rows(tmp_path/out)] == ['grey.png']
+    pytest.importorskip('pyarrow')
+    assert predict.predict_folder(models/'one', pictures/'grey.png', tmp_path/'one.Parquet', report=str)['labelled'] == 1
+    with pytest.raises(NotesError, match='no folder or picture'): predict.predict_folder(models/'one', pictures/'gone.png', tmp_path/'x.csv')
+
+
+def test_two_at_once_write_each_row_once(models, tmp_path):
+    "The second waits for the first, and finds nothing left to do"
+    folder, out = tmp_path/'many', tmp_path/'out.csv'
+    folder.mkdir()
+    for i in range(30): noise(i).save(folder/f'{i:02}.png')
+    code = f'from fastbook_notes.models.predict_folder import predict_folder; print(predict_folder({str(models/"one")!r}, {str(folder)!r}, {str(out)!r}, bs=1))'
+    both = [subprocess.Popen([sys.executable, '-c', code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path) for _ in range(2)]
+    ends = [process.communicate(timeout=240) for process in both]
+    assert [process.returncode for process in both] == [0, 0], ends
+    assert sorted(row['file'] for row in rows(out)) == sorted(file.name for file in folder.iterdir())
+    assert sorted(p.name for p in tmp_path.iterdir()) == ['many', 'out.csv', 'out.source.json']

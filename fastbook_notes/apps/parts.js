@@ -8,7 +8,7 @@ const make = (tag, properties = {}, ...children) => {
   made.append(...children.filter((child) => child !== null && child !== undefined));
   return made;
 };
-const percent = (share) => `${(100 * share).toFixed(share > 0.0995 ? 0 : 1)} %`;
+const percent = (share) => `${(100 * share).toFixed(share > 0.0995 ? 0 : 1)}%`;
 const numbered = (() => { let n = 0; return (name) => `notes-${name}-${++n}`; })(); // An id that is free
 
 // A row of a bar chart, which a screen reader reads as text

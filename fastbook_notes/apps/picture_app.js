@@ -1,5 +1,17 @@
 // Pictures go to Python as messages and come back as messages: nothing of them is in the widget's state
-const MOST_FILES = 20, MOST_BYTES = 8e6, MOST_SHOWN = 24;
+const MOST_FILES = 20, MOST_BYTES = 8e6, MOST_SHOWN = 24, LONGEST_SIDE = 2048;
+
+// A large picture, made smaller before it is sent
+const smaller = async (file) => {
+  const picture = await createImageBitmap(file), scale = Math.min(1, LONGEST_SIDE / Math.max(picture.width, picture.height));
+  const canvas = make("canvas", { width: Math.max(1, Math.round(scale * picture.width)), height: Math.max(1, Math.round(scale * picture.height)) });
+  const context = canvas.getContext("2d");
+  context.fillStyle = "white";
+  context.fillRect(0, 0, canvas.width, canvas.height);
+  context.drawImage(picture, 0, 0, canvas.width, canvas.height);
+  picture.close();
+  return new Promise((done) => { canvas.toBlob(done, "image/jpeg", 0.95); });
+};
 
 function render({ model, el }) {
   const words = model.get("words"), waiting = new Map(), made = [];
@@ -8,7 +20,7 @@ function render({ model, el }) {
   const picker = make("input", { type: "file", multiple: true, accept: "image/*", className: "spoken-input" });
   const pick = make("label", { className: "button main" }, picker, words.pick);
   const drop = make("div", { className: "drop panel" }, pick, make("span", { className: "soft", textContent: "or drop them here" }),
-    make("span", { className: "soft limits", textContent: `At most ${MOST_FILES} at a time, ${MOST_BYTES / 1e6} MB each. They stay in memory and are forgotten after the answer.` }));
+    make("span", { className: "soft limits", textContent: `At most ${MOST_FILES} at a time; large ones are made smaller first. They stay in memory and are forgotten after the answer.` }));
   const samples = make("div", { className: "samples" }), problems = make("div", { className: "problems", attributes: { role: "alert" } });
   const state = make("p", { className: "state", attributes: { role: "status" }, textContent: "Starting …" });
   const results = make("div", { className: "answers" }), about = make("p", { className: "soft about" }), controls = make("div", { className: "controls" });
@@ -31,8 +43,14 @@ function render({ model, el }) {
     problems.replaceChildren();
     if (files.length > MOST_FILES) { problem(`${files.length} files`, `at most ${MOST_FILES} are looked at in one go; choose fewer.`); return; }
     for (const file of files) {
-      if (file.size > MOST_BYTES) { problem(file.name, `it has ${(file.size / 1e6).toFixed(0)} MB, and more than ${MOST_BYTES / 1e6} are not taken; save it smaller.`); continue; }
-      try { ask({ kind: "picture" }, file.name, [await file.arrayBuffer()]); } catch { problem(file.name, "it can't be read; is it a folder?"); }
+      let sent = file;
+      if (file.size > MOST_BYTES) {
+        try { sent = await smaller(file); } catch {
+          problem(file.name, `it has ${(file.size / 1e6).toFixed(0)} MB, and more than ${MOST_BYTES / 1e6} are not taken; save it smaller.`);
+          continue;
+        }
+      }
+      try { ask({ kind: "picture" }, file.name, [await sent.arrayBuffer()]); } catch { problem(file.name, "it can't be read; is it a folder?"); }
     }
   };
   picker.onchange = async () => { await upload([...picker.files]); picker.value = ""; };
@@ -54,8 +72,8 @@ function render({ model, el }) {
     card.querySelector("h3").textContent = accepted.length ? accepted.join(", ") : "nothing";
     card.querySelector(".cut").style.left = `${100 * threshold()}%`;
   };
-  const card = (name, { headline, bars: pairs, beside = [] }, [seen, ...rest]) => {
-    const heat = looked ? rest.shift() : null, list = bars(pairs);
+  const card = (name, { headline, bars: pairs, note, heat: hot, beside = [] }, [seen, ...rest]) => {
+    const heat = hot ? rest.shift() : null, list = bars(pairs);
     pairs.forEach(([label, share], i) => {
       const row = list.children[i];
       Object.assign(row.dataset, { label, share });
@@ -63,8 +81,8 @@ function render({ model, el }) {
       if (beside[i]) row.append(make("span", { className: "beside" }, ...Array.from({ length: beside[i] }, (_, k) => asImage(rest.shift(), "image/jpeg", { alt: k ? "" : `Pictures of ${label} in the training data` }))));
     });
     return make("article", { className: "panel answer" },
-      make("div", { className: "seen" }, asImage(seen, "image/jpeg", { alt: `The picture ${name}, as the model sees it` }), heat ? asImage(heat, "image/png", { className: "heat", alt: "", hidden: !looked.checked }) : null),
-      make("div", { className: "told" }, make("h3", { textContent: headline }), make("p", { className: "soft name", textContent: name }),
+      make("div", { className: "seen" }, asImage(seen, "image/jpeg", { alt: `The picture ${name}, as the model sees it` }), heat ? asImage(heat, "image/png", { className: "heat", alt: "", hidden: !looked?.checked }) : null),
+      make("div", { className: "told" }, make("h3", { textContent: headline }), make("p", { className: "soft name", textContent: name }), note ? make("p", { className: "soft note", textContent: note }) : null,
         table ? make("div", { className: "scale" }, list, make("div", { className: "cuts", attributes: { "aria-hidden": "true" } }, make("span", { className: "cut" }))) : list));
   };
   const showTable = () => {
