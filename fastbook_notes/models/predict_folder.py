@@ -27,7 +27,7 @@ from tqdm.auto import tqdm
 from ..data.pictures import PICTURE_ENDINGS, BadPicture, describe_passed, walk_pictures
 from ..errors import NotesError, one_line
 from ..files import atomic_file, locked, write_errors
-from .features import a_few, memory_errors, pick_device, quick_form
+from .engine import Engine, memory_errors, pick_device, split_at_head
 from .model_folder import MODEL_FILE, load_model
 from .predictor import Predictor
 
@@ -142,9 +142,17 @@ def _probabilities(
     predictor:Predictor, # The model
     pictures:torch.Tensor, # (n, channels, height, width) bytes
 ) -> torch.Tensor: # (n, classes)
-    "How likely each class is, in parts that fit into the processor's cache"
-    with torch.inference_mode(), memory_errors(len(pictures)):
-        return predictor.to_probabilities(torch.cat([predictor.activations(few).float().cpu() for few in a_few(pictures)]))
+    "How likely each class is"
+    with torch.inference_mode(), memory_errors(len(pictures)): return predictor.to_probabilities(predictor.activations(pictures)).cpu()
+
+def _use_engine(
+    predictor:Predictor, # Is changed: it gives the same answers, more quickly
+    expected:int, # About how many pictures will come
+):
+    "Let the body be computed by an `Engine`"
+    frozen, head = split_at_head(predictor.parts)
+    engine = Engine(frozen, expected)
+    predictor.model = lambda pictures: head(engine(pictures))
 
 def _label_all(
     predictor:Predictor, # The model
@@ -155,7 +163,8 @@ def _label_all(
     bar:tqdm, # Is moved on
 ) -> Iterator[list[list[str]]]: # The rows of a batch
     "Label pictures, a batch at a time"
-    threads, quick = max(1, (os.cpu_count() or 1)//2), False
+    threads = max(1, (os.cpu_count() or 1)//2)
+    _use_engine(predictor, bar.total - bar.initial)
     ahead = read_ahead(names, lambda name: _prepared(predictor, folder/name), threads, 2*bs)
     while batch := list(islice(ahead, bs)):
         good = [(name, picture) for name, picture in batch if torch.is_tensor(picture)]
@@ -163,7 +172,6 @@ def _label_all(
             if not torch.is_tensor(reason): refuse(name, reason)
         if good:
             pictures = torch.stack([picture for _, picture in good])
-            if not quick: predictor.model, quick = quick_form(predictor.model, pictures[:2].to(predictor.device).float()/255), True
             yield [[name_in_table(name), *_answer(predictor, p)] for (name, _), p in zip(good, _probabilities(predictor, pictures))]
         bar.update(len(batch))
 
