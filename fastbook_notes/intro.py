@@ -18,7 +18,7 @@ import torch
 from matplotlib import colormaps
 from PIL import Image
 
-from .models.backbones import pretrained_learner
+from .models.heads import words_learner
 from .data.dataset_checks import usable_pictures
 from .errors import NotesError
 from .data.pictures import picture_block, picture_files
@@ -119,15 +119,15 @@ def cat_dataloaders(
     return block.dataloaders(files, path=path, bs=min(bs, int(len(files)*(1 - valid_pct))), num_workers=0)
 
 # %% ../nbs/01_intro.ipynb #4e784a6c
-@delegates(pretrained_learner)
+@delegates(words_learner)
 def cat_learner(
     dls:DataLoaders, # From `cat_dataloaders`
     arch:str|Callable='lite0', # `lite0` (pretrained with no network), `resnet18`, `resnet34`, a timm name, or a function that makes a model
     metrics:Callable|list=error_rate, # What is measured on the validation set
     **kwargs
-) -> Learner: # Its body is pretrained and frozen, its head fresh
-    "A learner that is to tell cats from dogs; raises `NotesError` if the pretrained weights can't be had"
-    return pretrained_learner(dls, arch, metrics=metrics, **kwargs)
+) -> Learner: # Its body is pretrained and frozen; its head begins with ImageNet's words for cats and dogs
+    "A learner that tells cats from dogs; raises `NotesError` if the pretrained weights can't be had"
+    return words_learner(dls, arch, metrics=metrics, **{'words': {False: ['dog'], True: ['cat']}, **kwargs})
 
 # %% ../nbs/01_intro.ipynb #d17877f2
 def cat_or_dog(

@@ -21,7 +21,7 @@ from PIL import Image
 from sklearn.metrics import average_precision_score
 from torch import Tensor
 
-from .models.backbones import pretrained_learner
+from .models.heads import words_learner
 from .data.dataset_checks import usable_pictures
 from .data.tables import check_table, field_of, is_valid_of, read_table, split_labels
 from .errors import NotesError
@@ -151,16 +151,16 @@ def mean_average_precision(
     if not present.any(): raise NotesError('None of the pictures has a label; give pictures of which some do.')
     return float(average_precision_score(there[:, present], scores[:, present]))
 
-@delegates(pretrained_learner)
+@delegates(words_learner)
 def multicat_learner(
     dls:DataLoaders, # From `multicat_dataloaders`
     arch='lite0', # What `pretrained_learner` takes: `lite0`, `resnet34`, a timm name, or a function that makes a model
     metrics=None, # Without them, `accuracy_at` one half and `mean_average_precision`
     **kwargs
 ) -> Learner: # Its body is frozen if it is pretrained
-    "A learner with an activation for each label"
+    "A learner with an activation for each label, whose head begins with ImageNet's words for the labels"
     if metrics is None: metrics = [accuracy_at, AccumMetric(mean_average_precision, flatten=False)]
-    return pretrained_learner(dls, arch, metrics=metrics, **kwargs)
+    return words_learner(dls, arch, metrics=metrics, **kwargs)
 
 # %% ../nbs/06_multicat.ipynb #f4cbe979
 def binary_cross_entropy(

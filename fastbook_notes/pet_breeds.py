@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from .models.backbones import pretrained_learner
+from .models.heads import words_learner
 from .data.dataset_checks import usable_pictures
 from .errors import NotesError
 from .data.pictures import picture_block, picture_files, training_picture
@@ -66,7 +66,7 @@ class KeepStatistics(Callback):
         for layer in self.model.modules():
             if isinstance(layer, nn.BatchNorm2d): layer.eval()
 
-@delegates(pretrained_learner)
+@delegates(words_learner)
 def breed_learner(
     dls:DataLoaders, # From `pet_dataloaders`
     arch:str='lite0', # `lite0`, or anything else that `pretrained_learner` takes
@@ -75,8 +75,8 @@ def breed_learner(
     cbs=None, # More callbacks
     **kwargs
 ) -> Learner: # Its body is frozen if it is pretrained
-    "A learner for breeds, with a fresh head; a pretrained body keeps its statistics"
-    return pretrained_learner(dls, arch, pretrained, metrics=metrics, cbs=L(cbs) + (L(KeepStatistics()) if pretrained else L()), **kwargs)
+    "A learner for breeds, whose head begins with ImageNet's words for them; a pretrained body keeps its statistics"
+    return words_learner(dls, arch, pretrained, metrics=metrics, cbs=L(cbs) + (L(KeepStatistics()) if pretrained else L()), **kwargs)
 
 # %% ../nbs/05_pet_breeds.ipynb #34f857bc
 def exponential(

@@ -7,7 +7,7 @@ Docs: https://fastbook-notes.github.io/fastbook_notes/data/datasets.html.md"""
 # %% auto #0
 __all__ = ['PICTURES_PER_CAT_BREED', 'PICTURES_PER_DOG_BREED', 'SCENES', 'PICTURES', 'DATASETS', 'write_mnist_sample',
            'write_mnist', 'write_pets', 'write_scenes', 'Dataset', 'absolute_path', 'default_size', 'get_dataset',
-           'list_datasets', 'describe_dataset']
+           'list_datasets', 'describe_dataset', 'is_sample']
 
 # %% ../../nbs/data/datasets.ipynb #0926816e
 import csv
@@ -305,3 +305,10 @@ def describe_dataset(
         if path == _full_place(name): return f'{name} (full)'
         if path.name == dataset.folder: return f'{name} (own folder)'
     return f'{path.name} (own folder)'
+
+# %% ../../nbs/data/datasets.ipynb #8b610d6a
+def is_sample(
+    path:str|Path, # What `get_dataset` returned
+) -> bool: # False for the full set and for a person's own folder
+    "Whether a data set is the sample, of which a chapter knows what it holds"
+    return describe_dataset(path).endswith('sample)')
