@@ -22,6 +22,7 @@ def expected_calibration_error(
     "By how much probabilities and shares of right answers differ, on average; raises `NotesError` if the targets don't fit"
     if not len(targets) or len(probabilities) != len(targets) or targets.ndim > 1 and probabilities.shape != targets.shape:
         raise NotesError(f"Targets of shape {tuple(targets.shape)} don't fit probabilities of shape {tuple(probabilities.shape)}.")
+    probabilities, targets = (x.detach().cpu().as_subclass(Tensor) for x in (probabilities, targets))
     said, answers = (probabilities, None) if targets.ndim > 1 else probabilities.max(1)
     right = (targets if answers is None else answers == targets).double().flatten()
     said = said.double().flatten()
@@ -38,17 +39,18 @@ def calibrate(
     activations:Tensor, # (n, classes) of validation pictures, from the trained head
     targets:Tensor, # (n,) class numbers, or (n, classes) of 0 and 1 for several labels
     several:bool=False, # Any number of labels to a picture?
-) -> tuple[float|list[float], Tensor]: # Temperature, one for each label if there are several; and (classes,) what to add to the activations first
+) -> tuple[float|list[float], Tensor]: # Temperature, a list of them for several labels; (classes,) what to add to activations first
     "The temperatures and shifts with the lowest loss; raises `NotesError` if the targets don't fit"
     if not len(targets) or targets.ndim != 1 + several or several and targets.shape != activations.shape:
         raise NotesError(f"Targets of shape {tuple(targets.shape)} don't fit activations of shape {tuple(activations.shape)}.")
-    x = activations.detach().double().cpu()
+    x = activations.detach().cpu().as_subclass(Tensor).double()
+    targets = targets.cpu().as_subclass(Tensor)
     scale = torch.zeros(x.shape[1] if several else 1, dtype=torch.double, requires_grad=True)
     shift = torch.zeros(x.shape[1], dtype=torch.double, requires_grad=several)
     optimiser = torch.optim.LBFGS([p for p in (scale, shift) if p.requires_grad], max_iter=200, line_search_fn='strong_wolfe')
     def step():
         optimiser.zero_grad()
-        loss = _loss((x + shift)*scale.exp(), targets.cpu(), several) + 2*(scale**2).sum() + (shift**2).sum()/2
+        loss = _loss((x + shift)*scale.exp(), targets, several) + 2*(scale**2).sum() + (shift**2).sum()/2
         loss.backward()
         return loss
     optimiser.step(step)

@@ -106,10 +106,10 @@ def words_head(
     return head
 
 # %% ../../nbs/models/heads.ipynb #69086936
-WORDS_TEMPERATURE = 0.7 # For cats and dogs, and breeds, at 224 pixels
+WORDS_TEMPERATURE = 0.6 # For cats and dogs, and breeds, at 224 pixels
 
 # %% ../../nbs/models/heads.ipynb #326d202e
-ANCHOR = 0.003 # The strongest of 0.001, 0.003, 0.01, 0.03 at which the drawn scenes and the real ones were learned too
+ANCHOR = 0.003 # The strongest of 0.001, 0.003, 0.01 and 0.03 at which drawn and real scenes were still learned
 
 class Anchor(Callback):
     "Pull the weights of the last linear layer towards their values when this was made"
@@ -145,7 +145,7 @@ def words_learner(
     report:Callable=print, # Is told which classes begin without words
     **kwargs
 ) -> Learner: # Its body is frozen if it is pretrained
-    "`pretrained_learner` with a plain head from ImageNet's words; an option of fastai's head takes that; raises `NotesError` for what can't be had"
+    "`pretrained_learner` with a head from ImageNet's words, or fastai's if its options are given; raises `NotesError` for what can't be had"
     if head not in ('words', 'random', 'fastai'): raise NotesError(f"There is no head {head!r}; use 'words', 'random' or 'fastai'.")
     learn = pretrained_learner(dls, arch, pretrained, **kwargs)
     vocab = getattr(dls, 'vocab', None)

@@ -64,13 +64,15 @@ SYNONYMS = {
     'Bombay': ['cat'], 'British Shorthair': ['cat'], 'Russian Blue': ['cat'],
     # Pascal VOC
     'aeroplane': ['airliner', 'warplane'], 'bicycle': ['bicycle-built-for-two', 'mountain bike'],
-    'boat': ['fireboat', 'gondola', 'canoe', 'speedboat', 'lifeboat', 'catamaran', 'trimaran', 'yawl', 'schooner', 'container ship', 'liner'],
+    'boat': ['fireboat', 'gondola', 'canoe', 'speedboat', 'lifeboat', 'catamaran', 'trimaran', 'yawl', 'schooner', 'container ship',
+             'liner'],
     'bottle': ['beer bottle', 'wine bottle', 'pop bottle', 'water bottle', 'pill bottle'],
     'bus': ['minibus', 'school bus', 'trolleybus'],
     'car': ['cab', 'convertible', 'sports car', 'limousine', 'beach wagon', 'jeep', 'minivan', 'pickup', 'racer', 'Model T'],
     'chair': ['folding chair', 'rocking chair', 'barber chair'], 'cow': ['ox'], 'diningtable': ['dining table'],
     'horse': ['sorrel'], 'motorbike': ['moped', 'motor scooter'],
-    'person': ['scuba diver', 'groom', 'ballplayer', 'jersey', 'jean', 'suit', 'sweatshirt', 'swimming trunks', 'bikini', 'military uniform'],
+    'person': ['scuba diver', 'groom', 'ballplayer', 'jersey', 'jean', 'suit', 'sweatshirt', 'swimming trunks', 'bikini',
+               'military uniform'],
     'pottedplant': ['flowerpot'], 'sheep': ['ram', 'bighorn'], 'sofa': ['studio couch'],
     'train': ['bullet train', 'electric locomotive', 'steam locomotive', 'passenger car', 'freight car'],
     'tvmonitor': ['television', 'screen', 'monitor'],
@@ -78,8 +80,9 @@ SYNONYMS = {
     'airplane': ['aeroplane'], 'plane': ['aeroplane'], 'automobile': ['car'], 'motorcycle': ['motorbike'], 'bike': ['bicycle'],
     'ship': ['boat'], 'truck': ['pickup', 'moving van', 'trailer truck', 'fire engine', 'garbage truck', 'tow truck'], 'couch': ['sofa'],
     'tv': ['tvmonitor'], 'table': ['dining table'], 'rabbit': ['wood rabbit .. Angora'], 'fox': ['red fox .. grey fox'],
-    'wolf': ['timber wolf .. red wolf'], 'bear': ['brown bear .. sloth bear'], 'grizzly': ['brown bear'], 'frog': ['bullfrog .. tailed frog'],
-    'snake': ['thunder snake .. sidewinder'], 'spider': ['black and gold garden spider .. wolf spider'], 'monkey': ['guenon .. squirrel monkey'],
+    'wolf': ['timber wolf .. red wolf'], 'bear': ['brown bear .. sloth bear'], 'grizzly': ['brown bear'],
+    'frog': ['bullfrog .. tailed frog'], 'snake': ['thunder snake .. sidewinder'], 'monkey': ['guenon .. squirrel monkey'],
+    'spider': ['black and gold garden spider .. wolf spider'],
     'butterfly': ['admiral .. lycaenid'], 'elephant': ['Indian elephant', 'African elephant'], 'shark': ['great white shark .. hammerhead'],
 }
 
@@ -97,7 +100,8 @@ def _word_ids(
     if plain in index: return index[plain]
     if plain in _TABLE: return imagenet_ids(_TABLE[plain])
     near = get_close_matches(plain, [*index, *_TABLE], n=1)
-    raise NotesError(f'ImageNet has no word {word!r}; ' + (f'did you mean {near[0]}?' if near else 'see imagenet_names() for those that it has.'))
+    advice = f'did you mean {near[0]}?' if near else 'see imagenet_names() for those that it has.'
+    raise NotesError(f'ImageNet has no word {word!r}; {advice}')
 
 def imagenet_ids(
     words:Iterable[str], # As in `SYNONYMS`
@@ -109,7 +113,7 @@ def imagenet_ids(
 def class_words(
     name, # Of a class: str, bool or number
     words:Mapping|None=None, # From names of classes to lists of words as in `SYNONYMS`; they go before the table
-) -> tuple[list[int], str]: # Classes of ImageNet, 0 to 999, none if nothing means it; and where they were found: 'yours', 'table', 'kind', 'name' or 'none'
+) -> tuple[list[int], str]: # Classes of ImageNet, 0 to 999; and where they were found: 'yours', 'table', 'kind', 'name' or 'none'
     "Which of ImageNet's classes mean a class; raises `NotesError` for a word of yours that is not there"
     plain = _plain(name)
     own = {_plain(key): value for key, value in (words or {}).items()}
