@@ -109,7 +109,7 @@ def _session(
     session = onnxruntime.InferenceSession(model, options, providers=['CPUExecutionProvider'])
     return lambda pictures: torch.from_numpy(session.run(None, {'pictures': pictures.detach().contiguous().numpy()})[0])
 
-# %% ../../nbs/models/engine.ipynb #1f028a52
+# %% ../../nbs/models/engine.ipynb #727fd750
 def _export(
     frozen:nn.Module, # In evaluation
     pictures:torch.Tensor, # (2, 3, height, width)
@@ -117,7 +117,7 @@ def _export(
     "A frozen body as a graph for pictures of one size"
     file, rows, threads = BytesIO(), {0: 'n'}, torch.get_num_threads()
     torch.set_num_threads(1)
-    getattr(torch._C, '_jit_set_onnx_log_enabled', bool)(False)
+    getattr(torch._C, '_jit_set_onnx_log_output_stream', bool)('stderr') # Where PyTorch shows what it can't export, whether asked to or not
     try:
         with warnings.catch_warnings(action='ignore'):
             torch.onnx.export(frozen, (pictures.as_subclass(torch.Tensor),), file, input_names=['pictures'], output_names=['features'],
