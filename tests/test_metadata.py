@@ -50,7 +50,7 @@ def test_every_import_is_required(settings):
     brought = {'fastcore': 'fastai', 'fastprogress': 'fastai', 'rich': 'typer', 'traitlets': 'nbclient', 'nbformat': 'nbclient',
                'huggingface_hub': 'timm', 'packaging': 'fastai', 'IPython': 'ipywidgets', 'scipy': 'fastai', 'sklearn': 'fastai'}
     # Imported where they are used, after a look at whether they are there, with a line that says what to install.
-    development_only = {('chapters', 'nbdev'), ('distributed', 'accelerate'), ('train', 'pyarrow'), ('exports', 'onnxruntime')}
+    development_only = {('chapters', 'nbdev'), ('distributed', 'accelerate'), ('predict_folder', 'pyarrow'), ('exports', 'onnxruntime')}
     missing = set()
     for module in (ROOT/'fastbook_notes').rglob('*.py'):
         for node in ast.walk(ast.parse(module.read_text(encoding='utf-8'))):
