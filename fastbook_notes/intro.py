@@ -15,15 +15,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from fastai.vision.all import CategoryBlock, DataBlock, DataLoaders, Learner, RandomSplitter, Resize, Transform, delegates, error_rate
 from matplotlib import colormaps
 from PIL import Image
 
-from .models.heads import words_learner
 from .data.dataset_checks import usable_pictures
-from .errors import NotesError
 from .data.pictures import picture_block, picture_files
+from .errors import NotesError
+from .models.heads import words_learner
 from .models.predictor import Predictor, predictor_of
-from fastai.vision.all import CategoryBlock, DataBlock, DataLoaders, Learner, RandomSplitter, Resize, Transform, delegates, error_rate
 
 # %% ../nbs/01_intro.ipynb #ad7b2068
 def noisy_line(

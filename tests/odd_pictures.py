@@ -14,8 +14,8 @@ import numpy as np
 import pillow_heif
 from PIL import Image, features
 
-from fastbook_notes.data.pictures import BadPicture
 from fastbook_notes.data.picture_formats import MAX_BYTES
+from fastbook_notes.data.pictures import BadPicture
 
 MUTATED, SECONDS, MEGABYTES = 400, 5, 1000
 

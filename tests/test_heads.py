@@ -18,8 +18,18 @@ from torch import nn
 from fastbook_notes.errors import NotesError
 from fastbook_notes.models.backbones import imagenet_lite0
 from fastbook_notes.models.calibration import calibrate, expected_calibration_error, shift_bias
-from fastbook_notes.models.heads import (Anchor, error_share, find_classifier, imagenet_classifier, mean_rows, plain_head, wise_average,
-                                         wise_curve, words_head, words_learner)
+from fastbook_notes.models.heads import (
+    Anchor,
+    error_share,
+    find_classifier,
+    imagenet_classifier,
+    mean_rows,
+    plain_head,
+    wise_average,
+    wise_curve,
+    words_head,
+    words_learner,
+)
 from fastbook_notes.models.imagenet_words import SYNONYMS, class_words, imagenet_ids, imagenet_names, neither, words_table
 
 PETS = ['Abyssinian', 'Bengal', 'Birman', 'Bombay', 'British_Shorthair', 'Egyptian_Mau', 'Maine_Coon', 'Persian', 'Ragdoll', 'Russian_Blue',
@@ -334,6 +344,7 @@ def test_breeds_on_photos():
 @needs_photos
 def test_breeds_learned_from_photos():
     from fastai.vision.all import error_rate
+
     from fastbook_notes.pet_breeds import pet_dataloaders
     errors = []
     for seed in range(3):

@@ -47,7 +47,8 @@ def test_mnist_basics_needs_no_fastai(tmp_path):
 
 
 LIGHT = ('errors', 'quiet_imports', 'files', 'chapters', 'cli', 'mnist_basics',
-         *(module for module in MODULES if module.startswith('data.drawings')), 'data.datasets', 'data.pictures', 'data.picture_formats', 'data.downloads',
+         *(module for module in MODULES if module.startswith('data.drawings')), 'data.datasets', 'data.pictures',
+         'data.picture_formats', 'data.downloads',
          'data.dataset_checks', 'data.tables', 'data.quarantine',
          'apps.serving', 'apps.digit_pad', 'apps.line_pad', 'apps.cleaner', 'apps.quiz')
 # What imports fastai is looked at in one process, where fastai was imported before: that alone takes seconds, and changes what it likes.

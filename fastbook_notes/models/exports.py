@@ -32,6 +32,7 @@ def _splitter_of(
     "How fastai parts a model of this architecture into groups of layers"
     from fastai.vision.all import model_meta
     from fastai.vision.learner import default_split
+
     from fastbook_notes.models.backbones import split_body
     if hasattr(getattr(predictor.model[0], 'model', None), 'blocks'): return split_body
     return model_meta.get(arch, {}).get('split', default_split)
@@ -43,6 +44,7 @@ def learner_from(
 ): # A fastai learner, not frozen
     "A learner that begins where a saved model ended; raises `BadModel`, or `NotesError` if the classes differ"
     from fastai.vision.all import Learner, Normalize
+
     from fastbook_notes.models.backbones import find_arch
     predictor, classes = load_model(folder), [plain_class(label) for label in getattr(dls, 'vocab', [])]
     if classes != predictor.vocab:

@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 import timm
 import torch
-from fastai.vision.all import BCEWithLogitsLossFlat, Callback, DataLoaders, L, Learner, delegates, model_meta
+from fastai.vision.all import BCEWithLogitsLossFlat, Callback, DataLoaders, Learner, delegates, model_meta
 from torch import Tensor, nn
 
 from .backbones import find_arch, lite0_weights, pretrained_learner
@@ -145,7 +145,7 @@ def words_learner(
     report:Callable=print, # Is told which classes begin without words
     **kwargs
 ) -> Learner: # Its body is frozen if it is pretrained
-    "`pretrained_learner` with a head from ImageNet's words, or fastai's if its options are given; raises `NotesError` for what can't be had"
+    "`pretrained_learner` with a head from ImageNet's words, or fastai's if asked; raises `NotesError` for what can't be had"
     if head not in ('words', 'random', 'fastai'): raise NotesError(f"There is no head {head!r}; use 'words', 'random' or 'fastai'.")
     learn = pretrained_learner(dls, arch, pretrained, **kwargs)
     vocab = getattr(dls, 'vocab', None)

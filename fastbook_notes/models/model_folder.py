@@ -96,7 +96,8 @@ def _learner_probabilities(
     mixed = [cb for cb in learn.cbs if type(cb).__name__ in ('MixedPrecision', 'NonNativeMixedPrecision')]
     with learn.no_bar(), learn.no_logging(), learn.removed_cbs(mixed):
         try: return learn.predict(file)[2]
-        except (AttributeError, KeyError, TypeError, IndexError, AssertionError, NotesError): return learn.predict(PILImage(open_picture(file)))[2]
+        except (AttributeError, KeyError, TypeError, IndexError, AssertionError, NotesError):
+            return learn.predict(PILImage(open_picture(file)))[2]
 
 def _check_same(
     learn, # A fastai learner
