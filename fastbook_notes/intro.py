@@ -23,7 +23,7 @@ from .data.dataset_checks import usable_pictures
 from .data.pictures import picture_block, picture_files
 from .errors import NotesError
 from .models.heads import words_learner
-from .models.predictor import Predictor, predictor_of
+from .models.model_folder import Predictor, predictor_of
 
 # %% ../nbs/01_intro.ipynb #ad7b2068
 def noisy_line(

@@ -39,7 +39,7 @@ from .data.pictures import picture_block
 from .data.tables import check_table, field_of, is_valid_of, read_table, split_labels
 from .errors import NotesError
 from .models.heads import words_learner
-from .models.predictor import Predictor, predictor_of
+from .models.model_folder import Predictor, predictor_of
 
 # %% ../nbs/06_multicat.ipynb #a8f60798
 def labels_of(

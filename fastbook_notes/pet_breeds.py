@@ -34,7 +34,7 @@ from .data.dataset_checks import usable_pictures
 from .data.pictures import picture_block, picture_files, training_picture
 from .errors import NotesError
 from .models.heads import words_learner
-from .models.predictor import Predictor, predictor_of
+from .models.model_folder import Predictor, predictor_of
 
 # %% ../nbs/05_pet_breeds.ipynb #da54f8b8
 def breed_of(

@@ -16,8 +16,7 @@ from PIL import Image
 
 from fastbook_notes.errors import NotesError
 from fastbook_notes.models.backbones import pretrained_learner
-from fastbook_notes.models.model_folder import check_can_save, load_model, save_model
-from fastbook_notes.models.predictor import predictor_of
+from fastbook_notes.models.model_folder import check_can_save, load_model, predictor_of, save_model
 from odd_pictures import check_survey, run_survey
 from small_models import SIZES, SMALL, cat_model, picture
 

@@ -99,8 +99,7 @@ def save_onnx(
     folder:str|Path, # From `save_model`
 ) -> Path: # The file, `model.onnx` in that folder
     "Write a model for programs without PyTorch; raises `NotesError` if a package is missing, or onnxruntime gives other answers"
-    for name in ('onnx', 'onnxscript', 'onnxruntime'):
-        if find_spec(name) is None: raise NotesError(f'save_onnx needs {name}; run `pip install "fastbook-notes[onnx]"`.')
+    if find_spec('onnxscript') is None: raise NotesError('save_onnx needs onnxscript; run `pip install onnxscript`.')
     predictor = load_model(folder)
     channels, size = predictor.description.architecture.channels, predictor.description.picture.size
     pixels = torch.rand(3, channels, *size, generator=torch.Generator().manual_seed(42))
