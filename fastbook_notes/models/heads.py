@@ -145,7 +145,7 @@ def words_learner(
     report:Callable=print, # Is told which classes begin without words
     **kwargs
 ) -> Learner: # Its body is frozen if it is pretrained
-    "`pretrained_learner` with a head from ImageNet's words, or fastai's if its options are given; raises `NotesError` for what can't be had"
+    "A learner whose head begins with ImageNet's words, or is fastai's if its options are given; raises what `pretrained_learner` raises"
     if head not in ('words', 'random', 'fastai'): raise NotesError(f"There is no head {head!r}; use 'words', 'random' or 'fastai'.")
     learn = pretrained_learner(dls, arch, pretrained, **kwargs)
     vocab = getattr(dls, 'vocab', None)
