@@ -10,7 +10,7 @@ __all__ = ['Side', 'Count', 'Share', 'Layer', 'MAX_WEIGHTS', 'MAX_ACTIVATION', '
            'describe_architecture', 'layer_outputs', 'plan_model']
 
 # %% ../../nbs/models/architecture.ipynb #0e0bc425
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Union
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
@@ -61,7 +61,7 @@ _LAYERS = {
 def _rule(name, fields):
     return create_model(name, __base__=Part, layer=(Literal[name], ...), **{f: (kind, ...) for f, kind in fields.items()})
 
-Layer = Annotated[tuple(_rule(name, fields) for name, (_, fields) in _LAYERS.items()), Field(discriminator='layer')]
+Layer = Annotated[Union[tuple(_rule(name, fields) for name, (_, fields) in _LAYERS.items())], Field(discriminator='layer')] # noqa: UP007
 
 # %% ../../nbs/models/architecture.ipynb #e54835eb
 def _argument(layer, field):
