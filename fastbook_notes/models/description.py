@@ -195,14 +195,14 @@ def _short_card(
         "**Intended use:** nobody has stated one. The model's errors on groups of pictures aren't known either; "
         'chapter 3 makes a card with both.', ''])
 
-# %% ../../nbs/models/description.ipynb #8768fa34
+# %% ../../nbs/models/description.ipynb #5feb800c
 def describe_learner(
     learn, # A fastai learner of a classifier, from `pretrained_learner` or `vision_learner`
     *,
     names:list[str]|None=None, # What people see for each class, in the vocabulary's order; None shows the class itself
     thresholds=None, # Rows of threshold, precision (or None) and recall (or None), or chapter 6's table
     threshold:float|None=None, # Of several labels, above which probability one is given; None takes the loss function's
-    temperature:float|list[float]=1.0, # Divides the activations before softmax or sigmoid; a list has one for each class
+    temperature:float|list[float]=1.0, # Divides the activations before softmax or sigmoid; a list or tensor has one for each class
     metrics:dict|None=None, # Numbers by name; None takes those of the last epoch
     data:str='', # What it was trained on; the package's own data sets are named without being asked for
     licence:str='', # Of that data
@@ -217,7 +217,7 @@ def describe_learner(
     fields = dict(format=2, architecture=architecture, head=describe_head(learn.model[1]), vocabulary=vocabulary,
         names=list(map(_printable, vocabulary)) if names is None else list(map(str, names)), **kind,
         thresholds=_rows_of(thresholds),
-        temperature=temperature if isinstance(temperature, (int, float)) else [float(t) for t in temperature],
+        temperature=temperature.tolist() if hasattr(temperature, 'tolist') else temperature,
         picture=describe_steps(learn, architecture['channels']), metrics=_finite(_metrics_of(learn) if metrics is None else metrics),
         data=_data_of(learn, data, licence), versions=_versions())
     fields['card'] = (card or _short_card(fields, title)).replace('\r\n', '\n')

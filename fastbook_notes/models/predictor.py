@@ -50,16 +50,17 @@ _ONE = (str, Path, bytes, bytearray, memoryview, Image.Image)
 
 def _is_one(pictures): return isinstance(pictures, _ONE) or not isinstance(pictures, Iterable)
 
-# %% ../../nbs/models/predictor.ipynb #a75f2b4e
+# %% ../../nbs/models/predictor.ipynb #3e77108c
 class Predictor:
     "Takes pictures, gives labels and probabilities"
     def __init__(self,
-        model:nn.Module, # (n, channels, height, width) to (n, classes) activations; may be replaced by a quicker one later
+        model:nn.Module, # A body and a head: (n, channels, height, width) to (n, classes) activations
         description:Description, # Of that model
         device:str|torch.device='cpu', # Where it computes
         largest:int=0, # Numbers that its largest layer puts out for a picture, from `plan_model`; 0 if unknown
     ):
-        self.model, self.description, self.device = model.to(device).eval(), description, torch.device(device)
+        self.parts, self.description, self.device = model.to(device).eval(), description, torch.device(device)
+        self.model = self.parts # May be replaced by a function that computes the same more quickly
         self.at_once = max(1, MAX_ACTIVATION//largest) if largest else 1024
 
     @property
@@ -102,9 +103,12 @@ class Predictor:
         pixels:torch.Tensor, # (n, channels, height, width) bytes, from `prepare`
     ) -> torch.Tensor: # (n, classes)
         "What the model says, before the temperature and softmax or sigmoid"
-        steps = self.description.picture
-        mean, std = (torch.tensor(values, device=self.device)[:, None, None] for values in (steps.mean, steps.std))
-        return self.model.eval()((self.scaled(pixels) - mean)/std)
+        if getattr(self.model, 'training', False): self.model.eval()
+        return self.model(self._normalised(pixels))
+
+    def _normalised(self, pixels):
+        mean, std = (torch.tensor(getattr(self.description.picture, name), device=self.device)[:, None, None] for name in ('mean', 'std'))
+        return (self.scaled(pixels) - mean)/std
 
     def to_probabilities(self,
         activations:torch.Tensor, # (n, classes)
@@ -166,8 +170,8 @@ class Predictor:
         label, # An entry of the vocabulary
     ) -> np.ndarray: # (rows, columns) of the body's grid, from 0 to 1
         "Which places of a picture speak for a label; raises `BadPicture`, and `NotesError` if the label or the body doesn't allow it"
-        pixels, position = self.prepare(picture)[None], self._position(label)
-        return class_activation_map(self.model, lambda: self.activations(pixels), position)
+        x, position = self._normalised(self.prepare(picture)[None]), self._position(label)
+        return class_activation_map(self.parts, lambda: self.parts.eval()(x), position)
 
 # %% ../../nbs/models/predictor.ipynb #44d6b63c
 def predictor_of(
