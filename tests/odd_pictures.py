@@ -73,22 +73,30 @@ def good_files():
         'rgb.jpg': (picture, 'JPEG', {}), 'grey.jpg': (grey, 'JPEG', {}), 'cmyk.jpg': (picture.convert('CMYK'), 'JPEG', {}),
         'progressive.jpg': (picture, 'JPEG', dict(progressive=True)), 'comment.jpg': (picture, 'JPEG', dict(comment=b'a'*60_000)),
         'restarts.jpg': (picture, 'JPEG', dict(restart_marker_blocks=1)), 'several.jpg': (picture, 'MPO', frames()),
-        'rgb.png': (picture, 'PNG', {}), 'grey.png': (grey, 'PNG', {}), 'bits.png': (picture.convert('1'), 'PNG', {}), 'palette.png': (palette, 'PNG', {}),
-        'palette_alpha.png': (palette, 'PNG', dict(transparency=3)), 'grey_key.png': (grey, 'PNG', dict(transparency=200)),
-        'rgb_key.png': (picture, 'PNG', dict(transparency=(1, 2, 3))), 'rgba.png': (alpha, 'PNG', {}), 'la.png': (alpha.convert('LA'), 'PNG', {}),
-        'sixteen.png': (sixteen(picture), 'PNG', {}), 'animated.png': (picture, 'PNG', frames()),
+        'rgb.png': (picture, 'PNG', {}), 'grey.png': (grey, 'PNG', {}), 'bits.png': (picture.convert('1'), 'PNG', {}),
+        'palette.png': (palette, 'PNG', {}), 'palette_alpha.png': (palette, 'PNG', dict(transparency=3)),
+        'grey_key.png': (grey, 'PNG', dict(transparency=200)), 'rgb_key.png': (picture, 'PNG', dict(transparency=(1, 2, 3))),
+        'rgba.png': (alpha, 'PNG', {}),
+        'la.png': (alpha.convert('LA'), 'PNG', {}), 'sixteen.png': (sixteen(picture), 'PNG', {}),
+        'animated.png': (picture, 'PNG', frames()),
         'rgb.gif': (picture, 'GIF', {}), 'clear.gif': (palette, 'GIF', dict(transparency=0)), 'animated.gif': (picture, 'GIF', frames()),
         'rgb.bmp': (picture, 'BMP', {}), 'palette.bmp': (palette, 'BMP', {}), 'bits.bmp': (picture.convert('1'), 'BMP', {}),
-        'rgb.tif': (picture, 'TIFF', {}), 'lzw.tif': (picture, 'TIFF', dict(compression='tiff_lzw')), 'jpeg.tif': (picture, 'TIFF', dict(compression='jpeg')),
-        'cmyk.tif': (picture.convert('CMYK'), 'TIFF', {}), 'sixteen.tif': (sixteen(picture), 'TIFF', {}), 'float.tif': (picture.convert('F'), 'TIFF', {}),
-        'int.tif': (picture.convert('I'), 'TIFF', {}), 'rgba.tif': (alpha, 'TIFF', dict(compression='tiff_adobe_deflate')),
-        'fax.tif': (picture.convert('1'), 'TIFF', dict(compression='group4')), 'pages.tif': (picture, 'TIFF', frames()), 'big.tif': (picture, 'TIFF', dict(big_tiff=True)),
-        'rgb.heic': (picture, 'HEIF', {}), 'grey.heic': (grey, 'HEIF', {}), 'alpha.heic': (alpha, 'HEIF', {}), 'several.heic': (picture, 'HEIF', frames())}
+        'rgb.tif': (picture, 'TIFF', {}), 'lzw.tif': (picture, 'TIFF', dict(compression='tiff_lzw')),
+        'jpeg.tif': (picture, 'TIFF', dict(compression='jpeg')), 'cmyk.tif': (picture.convert('CMYK'), 'TIFF', {}),
+        'sixteen.tif': (sixteen(picture), 'TIFF', {}),
+        'float.tif': (picture.convert('F'), 'TIFF', {}), 'int.tif': (picture.convert('I'), 'TIFF', {}),
+        'rgba.tif': (alpha, 'TIFF', dict(compression='tiff_adobe_deflate')),
+        'fax.tif': (picture.convert('1'), 'TIFF', dict(compression='group4')), 'pages.tif': (picture, 'TIFF', frames()),
+        'big.tif': (picture, 'TIFF', dict(big_tiff=True)),
+        'rgb.heic': (picture, 'HEIF', {}), 'grey.heic': (grey, 'HEIF', {}), 'alpha.heic': (alpha, 'HEIF', {}),
+        'several.heic': (picture, 'HEIF', frames())}
     if features.check('webp'):
-        table |= {'rgb.webp': (picture, 'WEBP', {}), 'lossless.webp': (alpha, 'WEBP', dict(lossless=True)), 'animated.webp': (picture, 'WEBP', frames())}
+        table |= {'rgb.webp': (picture, 'WEBP', {}), 'lossless.webp': (alpha, 'WEBP', dict(lossless=True)),
+                  'animated.webp': (picture, 'WEBP', frames())}
     if features.check('avif'):
         table |= {'rgb.avif': (picture, 'AVIF', {}), 'alpha.avif': (alpha, 'AVIF', {}), 'animated.avif': (picture, 'AVIF', frames())}
-    return {name: encoded(image, format, **options) for name, (image, format, options) in table.items()} | {'motion.jpg': motion_photo(picture)}
+    files = {name: encoded(image, format, **options) for name, (image, format, options) in table.items()}
+    return files | {'motion.jpg': motion_photo(picture)}
 
 
 @cache
@@ -118,7 +126,8 @@ def tiff_tags(width, height, *more):
 
 
 def bmp_of(width, height, depth, compression, *colours):
-    return b'BM' + struct.pack('<IHHIIiiHHIIiiII', 100, 0, 0, 54 if depth == 24 else 1078, 40, width, height, 1, depth, compression, 0, 0, 0, *colours or (0, 0))
+    start = 54 if depth == 24 else 1078
+    return b'BM' + struct.pack('<IHHIIiiHHIIiiII', 100, 0, 0, start, 40, width, height, 1, depth, compression, 0, 0, 0, *colours or (0, 0))
 
 
 def jpeg_of(width, height, before=b''):
@@ -134,7 +143,8 @@ def many_scans(width, height, n):
 
 
 def webp_of(width, height):
-    return b'RIFF' + struct.pack('<I', 30) + b'WEBPVP8X' + struct.pack('<IB3x', 10, 0) + (width - 1).to_bytes(3, 'little') + (height - 1).to_bytes(3, 'little')
+    size = (width - 1).to_bytes(3, 'little') + (height - 1).to_bytes(3, 'little')
+    return b'RIFF' + struct.pack('<I', 30) + b'WEBPVP8X' + struct.pack('<IB3x', 10, 0) + size
 
 
 def heic_of(size):
@@ -147,13 +157,15 @@ GIF = b'GIF89a' + struct.pack('<HHBBB', 65535, 65535, 0, 0, 0)
 SMALL_GIF = b'GIF89a' + struct.pack('<HHBBB', 4, 4, 0, 0, 0)
 TILE_TAGS = [(322, 4, 1, 60_000), (323, 4, 1, 60_000), (324, 4, 1, 8), (325, 4, 1, 8)]
 
+LARGE_TEXT, EMPTY_TAGS = b'a\0\0' + zlib.compress(bytes(200_000_000)), struct.pack('<HHII', 700, 1, 1, 1)*65535
+
 # Small files that ask for a lot
 BOMBS = {
     'png of 65535 x 65535': lambda: png_of(65535, 65535, bytes(1000)),
     'png of 2**31 columns': lambda: png_of(2**31 - 1, 1, bytes(1000)),
     'png of 8000 x 8000, all there': lambda: png_of(8000, 8000, bytes(8000*1001), 1, 0),
-    'png with text of 200 MB': lambda: png_of(4, 4, bytes(52), before=png_chunk(b'zTXt', b'a\0\0' + zlib.compress(bytes(200_000_000)))),
-    'png with a profile of 200 MB': lambda: png_of(4, 4, bytes(52), before=png_chunk(b'iCCP', b'a\0\0' + zlib.compress(bytes(200_000_000)))),
+    'png with text of 200 MB': lambda: png_of(4, 4, bytes(52), before=png_chunk(b'zTXt', LARGE_TEXT)),
+    'png with a profile of 200 MB': lambda: png_of(4, 4, bytes(52), before=png_chunk(b'iCCP', LARGE_TEXT)),
     'png with 2,000,000 chunks': lambda: png_of(4, 4, bytes(52), before=png_chunk(b'tEXt', b'')*2_000_000),
     'png whose rows are 100 times too many': lambda: png_of(40, 40, bytes(40*121*100)),
     'gif of 65535 x 65535': lambda: GIF + b',' + struct.pack('<HHHHB', 0, 0, 65535, 65535, 0) + b'\x08\0;',
@@ -165,8 +177,8 @@ BOMBS = {
     'tiff of 2**32 columns': lambda: tiff_of(*tiff_tags(2**32 - 1, 2**32 - 1, (273, 4, 1, 8))),
     'tiff with a tile of 60000 x 60000':
         lambda: tiff_of(*[tag for tag in tiff_tags(4, 4, *TILE_TAGS) if tag[0] != 259], (259, 3, 1, 8)),
-    'tiff with 65535 tags': lambda: b'II*\0' + struct.pack('<IH', 8, 65535) + struct.pack('<HHII', 700, 1, 1, 1)*65535,
-    'tiff with 65535 tags, its mark the wrong way round': lambda: b'II\0*' + struct.pack('<IH', 8, 65535) + struct.pack('<HHII', 700, 1, 1, 1)*65535,
+    'tiff with 65535 tags': lambda: b'II*\0' + struct.pack('<IH', 8, 65535) + EMPTY_TAGS,
+    'tiff with 65535 tags, its mark the wrong way round': lambda: b'II\0*' + struct.pack('<IH', 8, 65535) + EMPTY_TAGS,
     'tiff whose tags are all of its 20 MB':
         lambda: tiff_of(*tiff_tags(4, 4, *[(40_000 + i, 7, 20_000_000, 8) for i in range(200)])) + bytes(20_000_000),
     'tiff with 4,000,000,000 strips': lambda: tiff_of(*tiff_tags(4, 4, (273, 4, 2**32 - 1, 8))),
@@ -194,10 +206,13 @@ BOMBS = {
 
 # What people save under a picture's name: how it begins
 STARTS = {
-    'a zip': b'PK\3\4', 'a pdf': b'%PDF-1.7\n', 'a gzip': b'\x1f\x8b\x08', 'an elf': b'\x7fELF', 'a pickle': b'\x80\4\x95', 'a photoshop file': b'8BPS\0\1',
-    'a mach-o': b'\xcf\xfa\xed\xfe', 'an exe': b'MZ', 'an icon': b'\0\0\1\0\1\0', 'a jpeg 2000': b'\0\0\0\x0cjP  \r\n\x87\n', 'an ogg': b'OggS',
+    'a zip': b'PK\3\4', 'a pdf': b'%PDF-1.7\n', 'a gzip': b'\x1f\x8b\x08', 'an elf': b'\x7fELF',
+    'a pickle': b'\x80\4\x95', 'a photoshop file': b'8BPS\0\1',
+    'a mach-o': b'\xcf\xfa\xed\xfe', 'an exe': b'MZ', 'an icon': b'\0\0\1\0\1\0',
+    'a jpeg 2000': b'\0\0\0\x0cjP  \r\n\x87\n', 'an ogg': b'OggS',
     'a wave': b'RIFF\x24\0\0\0WAVEfmt ', 'heic': b'\0\0\0\x18ftypheic', 'avif': b'\0\0\0\x1cftypavif', 'an mp4': b'\0\0\0\x20ftypisom',
-    'a ppm': b'P6 4 4 255\n', 'a dds': b'DDS \x7c\0\0\0', 'an eps': b'%!PS-Adobe-3.0 EPSF-3.0\n', 'a fits': b'SIMPLE  =                    T',
+    'a ppm': b'P6 4 4 255\n', 'a dds': b'DDS \x7c\0\0\0',
+    'an eps': b'%!PS-Adobe-3.0 EPSF-3.0\n', 'a fits': b'SIMPLE  =                    T',
     'safetensors': struct.pack('<Q', 60) + b'{"a":{"dtype":"F32"', 'a sqlite': b'SQLite format 3\0', 'a web page': b'<!DOCTYPE html><html>',
     'an svg': b'<?xml version="1.0"?><svg onload="alert(1)">', 'json': b'{"error": "not found"}', 'text': b'Not Found',
     'utf-16': '\ufeffNicht da'.encode('utf-16'), 'a script': b'#!/bin/sh\ntouch gone\n'}
@@ -219,7 +234,8 @@ def no_pictures():
     return table
 
 
-NAMES = ('no ending', 'two.png.jpg', 'wrong ending.jpg', ' blanks .png', 'ÜmläutẞИ漢字🐈.png', 'new\nline.png', "quo'te\".png", '-rf.png', '%s{0}$HOME.png',
+NAMES = ('no ending', 'two.png.jpg', 'wrong ending.jpg', ' blanks .png', 'ÜmläutẞИ漢字🐈.png', 'new\nline.png', "quo'te\".png",
+         '-rf.png', '%s{0}$HOME.png',
          '\u202egnp.png', 'a'*240 + '.png', '.hidden.png', 'caf\udce9.png')
 NO_FILES = ('missing.jpg', 'missing\nline.jpg', 'a'*5000 + '.jpg', 'nul\0.jpg', '\udcff.jpg', 'folder.jpg/inside.jpg', '')
 WORDS = ('', '.', '/', '~', 'https://example.org/cat.jpg', 'data:image/png;base64,iVBORw0KGgo=', 'file:///etc/passwd', os.devnull)
@@ -237,11 +253,12 @@ def odd_paths(folder):
     table |= {f'no file {name[:12]!r}': str(folder/name) for name in NO_FILES} | {f'the word {word!r}': word for word in WORDS}
     if os.name == 'nt': return table
     os.mkfifo(folder/'pipe.jpg')
-    for name, target in {'loop.jpg': 'loop.jpg', 'nowhere.jpg': 'gone.jpg', 'link.jpg': 'no ending'}.items(): (folder/name).symlink_to(target)
+    links = {'loop.jpg': 'loop.jpg', 'nowhere.jpg': 'gone.jpg', 'link.jpg': 'no ending'}
+    for name, target in links.items(): (folder/name).symlink_to(target)
     with (folder/'sparse.bmp').open('wb') as file:
         file.write(b'BM')
         file.truncate(50_000_000_000)
-    return table | {name: folder/name for name in ('pipe.jpg', 'loop.jpg', 'nowhere.jpg', 'link.jpg', 'sparse.bmp')} | {'a device without end': '/dev/zero'}
+    return table | {name: folder/name for name in ('pipe.jpg', *links, 'sparse.bmp')} | {'a device without end': '/dev/zero'}
 
 
 MODES = ('1', 'L', 'LA', 'La', 'P', 'PA', 'RGB', 'RGBA', 'RGBa', 'RGBX', 'CMYK', 'YCbCr', 'HSV', 'LAB', 'I', 'F', 'I;16', 'I;16B', 'I;16L')
@@ -253,7 +270,8 @@ def odd_objects():
     data = good_files()['rgb.png']
     closed = Image.open(io.BytesIO(data))
     closed.close()
-    table = {f'a {type(thing).__name__}': thing for thing in things} | {f'an open picture in {mode}': Image.new(mode, (7, 5)) for mode in MODES}
+    table = {f'a {type(thing).__name__}': thing for thing in things}
+    table |= {f'an open picture in {mode}': Image.new(mode, (7, 5)) for mode in MODES}
     return table | {
         'a bytearray': bytearray(data), 'a memoryview': memoryview(data), 'more bytes than the limit': bytes(MAX_BYTES + 1),
         'an open picture of nothing': Image.new('RGB', (0, 5)),
@@ -263,7 +281,8 @@ def odd_objects():
 
 
 SIZES = ((1, 1), (1, 2), (2, 1), (3, 3), (1, 5000), (5000, 1), (20_000, 2))
-DAMAGED_EXIF = (b'Exif\0\0', b'Exif\0\0II*\0\xff\xff\xff\xff', b'Exif\0\0MM\0*' + b'\xff'*300, b'Exif\0\0II*\0\x08\0\0\0\xff\xff' + bytes(50), b'nonsense'*100)
+DAMAGED_EXIF = (b'Exif\0\0', b'Exif\0\0II*\0\xff\xff\xff\xff', b'Exif\0\0MM\0*' + b'\xff'*300,
+                b'Exif\0\0II*\0\x08\0\0\0\xff\xff' + bytes(50), b'nonsense'*100)
 
 
 def odd_inputs(folder: Path):
@@ -277,10 +296,12 @@ def odd_inputs(folder: Path):
         yield f'{name}, something before it', b'\n' + data
         yield f'{name}, its middle zeros', data[:len(data)//2] + bytes(len(data)//4) + data[len(data)//2 + len(data)//4:]
     for size in SIZES:
-        for format in ('JPEG', 'PNG', 'GIF', 'BMP', 'TIFF'): yield f'{format} of {size[0]} x {size[1]}', encoded(Image.new('RGB', size, 'green'), format)
+        for format in ('JPEG', 'PNG', 'GIF', 'BMP', 'TIFF'):
+            yield f'{format} of {size[0]} x {size[1]}', encoded(Image.new('RGB', size, 'green'), format)
     yield from turned_files().items()
     for orientation in (0, 9, 255, 65535):
-        for format in ('JPEG', 'PNG', 'TIFF'): yield f'{format}, orientation {orientation}', encoded(scene(), format, exif=exif(orientation))
+        for format in ('JPEG', 'PNG', 'TIFF'):
+            yield f'{format}, orientation {orientation}', encoded(scene(), format, exif=exif(orientation))
     for notes in DAMAGED_EXIF:
         for format in ('JPEG', 'PNG'): yield f'{format}, damaged exif {notes[:12]}', encoded(scene(), format, exif=notes)
     yield from no_pictures().items()
@@ -289,14 +310,16 @@ def odd_inputs(folder: Path):
     yield from odd_objects().items()
 
 
-EDGES = [b'\0', b'\xff', b'\x7f', b'\x80', b'\0\0\0\0', b'\xff\xff\xff\xff', b'\x7f\xff\xff\xff', b'\0\0\x01\0', b'\xff\xd8', b'\xff\xda', b'IDAT', b'IEND', b'%s'*4]
+EDGES = [b'\0', b'\xff', b'\x7f', b'\x80', b'\0\0\0\0', b'\xff\xff\xff\xff', b'\x7f\xff\xff\xff',
+         b'\0\0\x01\0', b'\xff\xd8', b'\xff\xda', b'IDAT', b'IEND', b'%s'*4]
 
 
 def mutated_files():
     "A Hypothesis strategy: a good file with bytes changed, taken out, put in and repeated"
     from hypothesis import strategies as st
     place, what = st.floats(0, 1, exclude_max=True), st.one_of(st.sampled_from(EDGES), st.binary(min_size=1, max_size=8))
-    change = st.tuples(st.sampled_from(['write', 'write in the header', 'insert', 'delete', 'repeat', 'flip']), place, what, st.integers(1, 64))
+    kind = st.sampled_from(['write', 'write in the header', 'insert', 'delete', 'repeat', 'flip'])
+    change = st.tuples(kind, place, what, st.integers(1, 64))
 
     def apply(file, changes):
         name, data = file
@@ -318,7 +341,8 @@ def each_mutated(examine, n=MUTATED):
     "Call a function with n mutated files, the same ones each time"
     from hypothesis import HealthCheck, Phase, given, settings
 
-    @settings(max_examples=n, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
+    @settings(max_examples=n, derandomize=True, database=None, deadline=None,
+              suppress_health_check=list(HealthCheck), phases=[Phase.generate])
     @given(mutated_files())
     def run(file): examine(f'{file[0]}, mutated', file[1])
 
@@ -363,7 +387,7 @@ def most_memory():
 
 def run_survey(code, folder):
     "In a process of its own, so that its memory can be told"
-    start = f'import sys, pathlib; sys.path.insert(0, {str(Path(__file__).parent)!r})\nimport json\nfrom odd_pictures import most_memory, survey\n'
+    start = f'import json, pathlib, sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\nfrom odd_pictures import most_memory, survey\n'
     done = subprocess.run([sys.executable, '-c', start + code], capture_output=True, text=True, cwd=folder, timeout=500)
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout.splitlines()[-1])
@@ -372,8 +396,9 @@ def run_survey(code, folder):
 def check_survey(found, what, record_property):
     total = found['used'] + found['refused']
     kinds = f"{found['written']} of a written list, {total - found['written']} mutated"
-    record_property('figure', f"{what}: {total} odd inputs ({kinds}): {found['used']} used, {found['refused']} refused, {len(found['wrong'])} other; "
-                              f"slowest {found['slowest']:.1f} s ({found['slowest_name']}), {found['megabytes']:.0f} MB at most")
+    record_property('figure', f"{what}: {total} odd inputs ({kinds}): {found['used']} used, {found['refused']} refused, "
+                              f"{len(found['wrong'])} other; slowest {found['slowest']:.1f} s ({found['slowest_name']}), "
+                              f"{found['megabytes']:.0f} MB at most")
     assert found['wrong'] == []
     assert total >= 500 and found['written'] >= 500 and found['used'] > 100 and found['refused'] > 200
     assert found['slowest'] < SECONDS and found['megabytes'] < MEGABYTES

@@ -16,7 +16,7 @@ from fastbook_notes.data.dataset_checks import check_dataset, unusable_reason, u
 from fastbook_notes.data.pictures import BadPicture, open_picture
 from fastbook_notes.data.quarantine import LOG_FILE, QUARANTINE_FOLDER, quarantine, restore
 from fastbook_notes.errors import NotesError
-from test_pictures import good_files, odd_inputs
+from odd_pictures import good_files, odd_inputs
 
 posix_only = pytest.mark.skipif(os.name == 'nt', reason='needs links, pipes and kills as POSIX has them')
 

@@ -353,7 +353,7 @@ import pathlib, resource, sys
 sys.path.insert(0, sys.argv[1])
 from fastbook_notes import downloads
 from test_downloads import bombs
-from test_pictures import most_memory
+from odd_pictures import most_memory
 files = list(bombs())
 resource.setrlimit(resource.RLIMIT_FSIZE, (60_000_000, 60_000_000))
 before = most_memory()

@@ -19,7 +19,7 @@ from fastbook_notes.models.backbones import pretrained_learner
 from fastbook_notes.models.model_folder import check_can_save, load_model, save_model
 from fastbook_notes.models.predictor import predictor_of
 from small_models import SIZES, SMALL, cat_model, model, pets, picture, small_learner, vision
-from test_pictures import check_survey, run_survey
+from odd_pictures import check_survey, run_survey
 
 posix_only = pytest.mark.skipif(os.name == 'nt', reason='forks and kills as POSIX does')
 

@@ -14,10 +14,11 @@ import pytest
 from PIL import Image, ImageOps
 
 from fastbook_notes.data.picture_formats import MAX_PIXELS, excess_of, format_of
-from fastbook_notes.data.pictures import PICTURE_ENDINGS, BadPicture, describe_passed, is_picture, open_picture, picture_files, walk_pictures
+from fastbook_notes.data.pictures import (PICTURE_ENDINGS, BadPicture, describe_passed, is_picture, open_picture, picture_block,
+                                          picture_files, walk_pictures)
 from fastbook_notes.errors import NotesError
-from odd_pictures import (BOMBS, STARTS, check_survey, encoded, exif, good_files, motion_photo, most_memory, odd_inputs, png_of, run_survey, scene, tiff_of,
-                          tiff_tags, turned_files, xmp)
+from odd_pictures import (BOMBS, STARTS, check_survey, encoded, exif, good_files, motion_photo, png_of, run_survey, scene, tiff_of,
+                          tiff_tags, turned_files)
 
 # Pillow opens these, quickly and in little memory
 HARMLESS = {'png of 8000 x 8000, all there', 'png whose rows are 100 times too many', 'jpeg of 13000 x 13000, cut'}
@@ -66,7 +67,8 @@ def test_every_orientation_is_undone(name):
 
 def test_a_heic_is_the_picture_that_was_written():
     "Held against the original: it is not turned twice, and transparency lies on white"
-    smooth = Image.fromarray(np.random.default_rng(0).integers(0, 256, (5, 8, 3), dtype='uint8')).resize((160, 100), Image.Resampling.BICUBIC)
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 8, 3), dtype='uint8')
+    smooth = Image.fromarray(pixels).resize((160, 100), Image.Resampling.BICUBIC)
     def error(data, meant): return np.abs(np.asarray(open_picture(data)).astype(float) - np.asarray(meant)).mean()
     assert error(encoded(smooth, 'HEIF', quality=95), smooth) < 4
     assert error(encoded(smooth, 'HEIF', quality=95, exif=exif(6).tobytes()), ImageOps.exif_transpose(noted(smooth, 6))) < 4
@@ -136,7 +138,8 @@ def test_a_video_behind_a_photo_is_no_reason_to_refuse_it():
 
 
 @pytest.mark.parametrize('size, expected', [
-    ((2047, 2047), (2047, 2047)), ((2048, 2048), (1024, 1024)), ((2049, 3001), (1025, 1501)), ((4096, 4200), (1024, 1050)), ((4000, 1000), (4000, 1000))])
+    ((2047, 2047), (2047, 2047)), ((2048, 2048), (1024, 1024)), ((2049, 3001), (1025, 1501)),
+    ((4096, 4200), (1024, 1050)), ((4000, 1000), (4000, 1000))])
 def test_large_pictures_come_out_smaller_in_every_format(size, expected):
     "By the same rule, and close to Pillow's own reduction of the whole"
     picture = photo(*size)
@@ -178,14 +181,14 @@ def test_a_bad_picture_survives_its_way_between_processes():
 def test_a_damaged_picture_is_one_line_in_training(tmp_path, workers):
     "From a data loader's worker as well, which PyTorch passes on as text"
     from fastai.vision.all import DataBlock, Resize
-
-    from fastbook_notes.data.pictures import picture_block
     data = good_files()['rgb.png']
     for i in range(4): (tmp_path/f'{i}.png').write_bytes(data)
     (tmp_path/'2.png').write_bytes(data[:3000] + bytes(500) + data[3500:])
-    dls = DataBlock(picture_block(), item_tfms=Resize(32), splitter=lambda items: ([0, 1, 2], [3])).dataloaders(picture_files(tmp_path), bs=3, num_workers=workers)
+    block = DataBlock(picture_block(), item_tfms=Resize(32), splitter=lambda items: ([0, 1, 2], [3]))
+    dls = block.dataloaders(picture_files(tmp_path), bs=3, num_workers=workers)
     with pytest.raises(BadPicture) as error: dls.train.one_batch() if not workers else list(dls.train)
-    assert len(str(error.value).splitlines()) == 1 and str(error.value).startswith(f"{tmp_path/'2.png'} can't be read as a picture: it is damaged")
+    message = str(error.value)
+    assert len(message.splitlines()) == 1 and message.startswith(f"{tmp_path/'2.png'} can't be read as a picture: it is damaged")
 
 
 def test_threads_leave_warnings_as_they_were():
@@ -223,10 +226,12 @@ def tree(folder, *names):
 
 
 @pytest.mark.parametrize('path, folder, expected', [
-    ('a.jpg', None, True), ('A.JPEG', None, True), ('deep/a.jfif', None, True), ('a.heic', None, True), ('a.AVIF', None, True), ('./a.png', None, True),
+    ('a.jpg', None, True), ('A.JPEG', None, True), ('deep/a.jfif', None, True), ('a.heic', None, True),
+    ('a.AVIF', None, True), ('./a.png', None, True),
     ('../x/a.png', None, True), ('a.txt', None, False), ('jpg', None, False), ('.jpg', None, False), ('._a.jpg', None, False),
     ('.ipynb_checkpoints/a.jpg', None, False), ('__MACOSX/x/a.jpg', None, False), ('_set_aside/train/a.jpg', None, False),
-    ('/home/.cache/data/a.jpg', None, True), ('/home/.cache/data/.x/a.jpg', '/home/.cache/data', False), ('/home/.cache/data/x/a.jpg', '/home/.cache/data', True)])
+    ('/home/.cache/data/a.jpg', None, True),
+    ('/home/.cache/data/.x/a.jpg', '/home/.cache/data', False), ('/home/.cache/data/x/a.jpg', '/home/.cache/data', True)])
 def test_what_is_a_picture(path, folder, expected):
     assert is_picture(path, folder) is expected
 
@@ -237,8 +242,8 @@ def test_every_format_has_its_ending():
 
 
 def test_what_is_passed_over_is_counted(tmp_path):
-    tree(tmp_path/'.data', 'b/2.jpg', 'b/10.heic', 'a/1.jfif', 'z.webp', '._z.webp', 'a/.ipynb_checkpoints/1.jfif', '__MACOSX/z.webp', '_set_aside/y.png',
-         'notes.txt', 'more.txt', 'README', 'x.' + 'y'*50)
+    tree(tmp_path/'.data', 'b/2.jpg', 'b/10.heic', 'a/1.jfif', 'z.webp', '._z.webp', 'a/.ipynb_checkpoints/1.jfif',
+         '__MACOSX/z.webp', '_set_aside/y.png', 'notes.txt', 'more.txt', 'README', 'x.' + 'y'*50)
     (tmp_path/'.data'/'folder.jpg').mkdir()
     passed = Counter()
     assert list(walk_pictures(tmp_path/'.data', passed)) == ['z.webp', 'a/1.jfif', 'b/10.heic', 'b/2.jpg']

@@ -249,7 +249,7 @@ def _shrink_factor(
     "By how much a picture is made smaller as it is opened, as `Image.draft` does it"
     return 1 << max(min(width, height)//FULL_SIDE, 1).bit_length() - 1
 
-# %% ../../nbs/data/pictures.ipynb #a952d7ff
+# %% ../../nbs/data/pictures.ipynb #d2464cfc
 def _image_file(
     data:bytes, # A whole file
     name:str, # For the error
@@ -258,7 +258,8 @@ def _image_file(
     format = format_of(data)
     if not format: raise UnidentifiedImageError
     if format == 'AVIF' and not features.check('avif'):
-        raise BadPicture(name, 'it is AVIF, which the Pillow that is installed was built without', 'install Pillow from PyPI, or save it as JPEG')
+        reason = 'it is AVIF, which the Pillow that is installed was built without'
+        raise BadPicture(name, reason, 'install Pillow from PyPI, or save it as JPEG')
     if format != 'HEIC': return Image.open(io.BytesIO(data), formats=[format])
     from pillow_heif import HeifImageFile
     try: return HeifImageFile(io.BytesIO(data))
@@ -308,9 +309,9 @@ def open_picture(
     except BadPicture: raise
     except Exception as e: raise BadPicture(name, _reason(e, data)) from e
 
-# %% ../../nbs/data/pictures.ipynb #2387f2d8
+# %% ../../nbs/data/pictures.ipynb #1f2bbdb1
 def training_picture(
-    source, # What `open_picture` takes
+    source:object, # What `open_picture` takes; the annotation tells fastai that any item may be given to a trained learner
 ): # A fastai `PILImage`
     "A picture as fastai's transforms want it; raises `BadPicture` if it can't be opened"
     from fastai.vision.core import PILImage
