@@ -40,7 +40,7 @@ def test_mnist_basics_needs_no_fastai(tmp_path):
     assert done.stdout.split() == []
 
 
-LIGHT = ('errors', 'quiet_imports', 'files', 'chapters', 'cli', 'data.drawings', 'data.datasets', 'mnist_basics', 'data.pictures', 'data.picture_formats', 'data.downloads', 'data.dataset_checks', 'apps.serving', 'apps.digit_pad', 'apps.line_pad',
+LIGHT = ('errors', 'quiet_imports', 'files', 'chapters', 'cli', 'data.drawings', 'data.datasets', 'mnist_basics', 'data.pictures', 'data.picture_formats', 'data.downloads', 'data.tables', 'data.quarantine', 'data.dataset_checks', 'apps.serving', 'apps.digit_pad', 'apps.line_pad',
          'apps.cleaner', 'apps.quiz')
 # What imports fastai is looked at in one process, where fastai was imported before: that alone takes seconds, and changes what it likes.
 GROUPS = {'light': list(LIGHT), 'with fastai': ['fastai.vision.all', *(m for m in MODULES if m not in LIGHT)]}

@@ -40,6 +40,7 @@ class Item:
     digest:str = '' # SHA-256 of its bytes
     thumbprint:np.ndarray|None = None # (768,) from `thumbprint`
 
+# %% ../../nbs/data/dataset_checks.ipynb #6751ba91
 def _item(
     name:str, # A picture's path inside the folder
 ) -> Item:
@@ -62,12 +63,14 @@ def _table(
     except NotesError as e: return None, [TableProblem('', str(e))]
     return table, table_problems(table, folder/'train')
 
+# %% ../../nbs/data/dataset_checks.ipynb #5ca3d676
 def _in_train(
     name:str, # As a table has it
 ) -> str: # A path inside the data set
     "Where a picture lies that a table names"
     return (PurePosixPath('train')/name).as_posix() if not name.startswith('/') else f'train/{name}'
 
+# %% ../../nbs/data/dataset_checks.ipynb #f785da03
 def _items(
     folder:Path, # A data set
     table:pd.DataFrame|None, # Its table
@@ -105,6 +108,7 @@ def _examine(
     except BadPicture as e: item.reason = e.reason
     except OSError as e: item.reason = f"it can't be read ({e.strerror or e})"
 
+# %% ../../nbs/data/dataset_checks.ipynb #7bd7b166
 def _examine_all(folder, items):
     "Open all pictures, several at a time"
     with ThreadPoolExecutor() as threads, tqdm(total=len(items), desc='checking', unit='picture', delay=1, leave=False) as bar:
@@ -123,6 +127,7 @@ def _relation(
     if item.split != other.split: return 'leak' if same else 'likely leak'
     return 'duplicate' if same else 'near-duplicate'
 
+# %% ../../nbs/data/dataset_checks.ipynb #62509215
 def _closest(
     prints:np.ndarray, # (pictures, 768) float32
     block:int=512, # How many are compared with all at once
@@ -134,6 +139,7 @@ def _closest(
         cosines[np.arange(cosines.shape[1]) >= start + np.arange(len(rows))[:, None]] = -1
         for row, closest in enumerate(cosines.argmax(1)): yield start + row, closest, cosines[row, closest]
 
+# %% ../../nbs/data/dataset_checks.ipynb #e92ef8a9
 def _twins(
     items:list[Item], # Those that could be opened; validation first
 ) -> list[tuple]: # (name, problem, detail)
@@ -165,6 +171,7 @@ def _table_findings(
         found.append((name, 'label without picture' if problem.gone else 'table', problem.message))
     return found
 
+# %% ../../nbs/data/dataset_checks.ipynb #9f0df0bc
 def _label_findings(
     items:list[Item], # Those that could be opened
     table:pd.DataFrame|None, # Of the data set
@@ -177,6 +184,7 @@ def _label_findings(
     counts = Counter(label for label, _ in labels)
     return found + [(item.name, 'class of one picture', label) for label, item in labels if counts[label] == 1]
 
+# %% ../../nbs/data/dataset_checks.ipynb #3d7d7606
 def _other_files(
     folder:Path, # A data set
     items:list[Item], # All its pictures
@@ -196,9 +204,10 @@ def _as_table(
     "Findings, with what may be moved first; a file behind a link is never moved, but a row can be taken out of a table"
     certain = {name for name, problem, _ in found if PROBLEMS[problem] and lies_inside(folder, name)}
     rows = [(*row, row[1] == 'label without picture' or PROBLEMS[row[1]] and row[0] in certain) for row in found]
-    table = pd.DataFrame(rows, columns=['file', 'problem', 'detail', 'aside']).astype({'aside': bool})
-    return table.sort_values(['aside', 'problem', 'file'], ascending=[False, True, True], ignore_index=True)
+    rows.sort(key=lambda row: (not row[3], row[1], row[0]))
+    return pd.DataFrame(rows, columns=['file', 'problem', 'detail', 'aside'], dtype=object).astype({'aside': bool})
 
+# %% ../../nbs/data/dataset_checks.ipynb #2a57cdeb
 def check_dataset(
     path:str|Path, # A folder: what `get_dataset` returns, or one of your own
 ) -> pd.DataFrame: # A row for each finding: file, problem, detail, aside (whether `quarantine` moves it)
@@ -223,6 +232,7 @@ def unusable_reason(
     except BadPicture as e: return e.reason
     return ''
 
+# %% ../../nbs/data/dataset_checks.ipynb #88d21ffb
 def usable_pictures(
     files:Iterable, # Paths
     report:Callable=print, # Is told in one line what was left out, if anything was

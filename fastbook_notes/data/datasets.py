@@ -155,15 +155,12 @@ def _missing_pets(folder):
     return ''
 
 def _missing_table(folder):
-    "`train.csv` with its columns, and the pictures that it names"
-    if not (folder/'train.csv').is_file(): return 'train.csv'
-    with (folder/'train.csv').open(encoding='utf-8-sig', errors='replace', newline='') as file:
-        rows = csv.DictReader(file)
-        absent = [c for c in ('fname', 'labels', 'is_valid') if c not in (rows.fieldnames or [])]
-        if absent: return f'the column {absent[0]} in train.csv'
-        files = [row['fname'] for row in rows]
-    if not files: return 'rows in train.csv'
-    return next((f'train/{name}, which train.csv names,' for name in files if not (folder/'train'/(name or '?')).is_file()), '')
+    "`train.csv`, and the pictures that it names; raises `NotesError` for a table that can't be understood"
+    from fastbook_notes.data.tables import TABLE_FILE, read_table, table_problems
+    if not (folder/TABLE_FILE).is_file(): return TABLE_FILE
+    table = read_table(folder)
+    if table.empty: return f'rows in {TABLE_FILE}'
+    return next((f'train/{problem.name}, which {TABLE_FILE} names,' for problem in table_problems(table, folder/'train') if problem.gone), '')
 
 # %% ../../nbs/data/datasets.ipynb #ecd0c815
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from pathlib import Path, PurePath, PurePosixPath
 import pandas as pd
 
 from .tables import TABLE_FILE, without_rows
-from ..errors import NotesError, one_line
+from ..errors import NotesError
 from ..files import atomic_file, sync
 
 # %% ../../nbs/data/quarantine.ipynb #033d5cc0
@@ -36,6 +36,7 @@ def lies_inside(
     if path.anchor or '..' in path.parts: return False
     return (folder/path).parent.resolve() == folder.resolve()/path.parent
 
+# %% ../../nbs/data/quarantine.ipynb #a7a82326
 def _free_place(
     folder:Path, # A data set
     name:str, # A file's path inside it
@@ -60,6 +61,7 @@ def _note(
         log.flush()
         os.fsync(log.fileno())
 
+# %% ../../nbs/data/quarantine.ipynb #e956e351
 def _move_aside(
     folder:Path, # A data set
     name:str, # A file's path inside it
@@ -103,6 +105,7 @@ def _move_errors(
         raise NotesError(f"Files can't be {what} {folder/QUARANTINE_FOLDER} ({e.strerror or e}); free some room, make the folder writable, "
                          'or copy the data set.') from e
 
+# %% ../../nbs/data/quarantine.ipynb #29d191e7
 def quarantine(
     path:str|Path, # A data set
     findings:pd.DataFrame, # From `check_dataset`: those whose `aside` is true are moved
@@ -131,6 +134,7 @@ def _entry(
         try: return json.loads(text)
         except (ValueError, RecursionError): continue
 
+# %% ../../nbs/data/quarantine.ipynb #54af4ef4
 def _read_log(
     folder:Path, # A data set
 ) -> tuple[list[dict], list[int]]: # The moves in their order, and the numbers of damaged lines
@@ -141,8 +145,8 @@ def _read_log(
         entry = _entry(line)
         if entry is None: damaged.append(number); continue
         names = [entry.get('from'), entry.get('to')] if isinstance(entry, dict) else [None]
-        inside = all(lies_inside(folder, name) for name in names)
-        if not inside or [PurePath(name).parts[0] == QUARANTINE_FOLDER for name in names] != [False, True]:
+        ours = all(lies_inside(folder, name) for name in names) and folder/names[1] not in (log, log.parent)
+        if not ours or [PurePath(name).parts[0] == QUARANTINE_FOLDER for name in names] != [False, True]:
             raise NotesError(f'Line {number} of {log} is not one that quarantine wrote; move the files back by hand.')
         entries.append(entry)
     return entries, damaged
@@ -163,6 +167,7 @@ def _put_back(
     aside.replace(home)
     return True
 
+# %% ../../nbs/data/quarantine.ipynb #0dd8a6c1
 def _left_aside(
     folder:Path, # A data set
 ) -> list[str]: # Paths inside it
@@ -175,6 +180,16 @@ def _left_aside(
     return sorted(p.relative_to(folder).as_posix() for p in files)
 
 # %% ../../nbs/data/quarantine.ipynb #28b32872
+def _put_all_back(
+    folder:Path, # A data set
+    entries:list[dict], # Of the log
+) -> list[dict]: # Those that stay
+    "Reverse moves, the last one first; where a place was used twice, the later move counts"
+    last = {}
+    for entry in reversed(entries): last.setdefault(entry['to'], entry)
+    return [entry for entry in last.values() if not _put_back(folder, entry)][::-1]
+
+# %% ../../nbs/data/quarantine.ipynb #c845a59a
 def restore(
     path:str|Path, # A data set
     report:Callable=print, # Is told which lines of the log are damaged
@@ -186,13 +201,10 @@ def restore(
         raise NotesError(f'There is no {log}, so nothing was set aside here; name the folder that was checked.')
     with _move_errors(folder, 'brought back from'):
         entries, damaged = _read_log(folder)
-        last = {}
-        for entry in reversed(entries): last.setdefault(entry['to'], entry)
-        kept = [entry for entry in last.values() if not _put_back(folder, entry)][::-1]
-        left = _left_aside(folder)
-        unknown = [name for name in left if name not in last]
-        for number in damaged:
-            report(f"Line {number} of {one_line(log)} is damaged; {'see what is left there' if unknown else 'no file is left there'}.")
+        kept, left = _put_all_back(folder, entries), _left_aside(folder)
+        unknown = [name for name in left if name not in {entry['to'] for entry in entries}]
+        missing = 'see what is left there' if unknown else 'no file is left there'
+        for number in damaged: report(f'Line {number} of {QUARANTINE_FOLDER}/{LOG_FILE} is damaged; {missing}.')
         if left:
             with atomic_file(log) as part: part.write_text(''.join(json.dumps(entry) + '\n' for entry in kept), encoding='utf-8')
         else:

@@ -58,6 +58,7 @@ class _Record(NamedTuple):
     lines:slice # Which lines of the file it takes
     fields:list[str] # What stands in it
 
+# %% ../../nbs/data/tables.ipynb #8568dd12
 def _records(
     lines:list[str], # Of a table, with their ends
     file:Path|str, # For the error
@@ -106,6 +107,7 @@ def _frame(
     passed_over = rest and rest[-1].row != header.row + len(rest)
     return table.set_axis([row - header.row - 1 for row, *_ in rest]) if passed_over else table
 
+# %% ../../nbs/data/tables.ipynb #1c1147f0
 def _where(
     table:pd.DataFrame, # From `_frame`, or any other
     i:int, # A position in it
@@ -122,6 +124,7 @@ def _label_separators(
     blanks = any(len(part.split()) > 1 for part in re.split('[,;|]', text))
     return [separator for separator in ',;|' if separator in text] + [' ']*blanks
 
+# %% ../../nbs/data/tables.ipynb #2c1cd50f
 def split_labels(
     field, # Text with blanks, or else `,`, `;` or `|` between labels; a single number; or a list of labels
 ) -> list[str]: # Each label once, in the order in which it comes; empty for a missing value
@@ -181,6 +184,7 @@ def _lines(
     "Lines as a spreadsheet has them: they end at `\\n`, `\\r\\n` or `\\r`, and nowhere else"
     return re.findall(r'[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+', text.removeprefix('\ufeff'))
 
+# %% ../../nbs/data/tables.ipynb #36255a6d
 def _file_text(
     file:Path, # A table
 ) -> tuple[str, str]: # From `_decoded`
@@ -189,6 +193,7 @@ def _file_text(
     except OSError as e:
         raise NotesError(f"{file} can't be read as a table ({e.strerror or e}); give a folder that holds {TABLE_FILE}.") from e
 
+# %% ../../nbs/data/tables.ipynb #3a4145e5
 def read_table(
     path:str|Path, # A CSV file, or a folder that holds `train.csv`
 ) -> pd.DataFrame: # All columns as text, with blanks between labels
@@ -204,6 +209,7 @@ class TableProblem(NamedTuple):
     message:str # In one line
     gone:bool = False # Whether the row is of no use, since there can't be such a picture
 
+# %% ../../nbs/data/tables.ipynb #46a4ea6e
 def _bad_name(
     name:str, # As a table has it
     folder:Path, # Where its picture should be
@@ -216,6 +222,7 @@ def _bad_name(
     except OSError: found = False
     return '' if found else f'names {name}, but there is no picture {folder/path}; add it, or take the row out'
 
+# %% ../../nbs/data/tables.ipynb #5e0fd0e0
 def _name_problems(
     table:pd.DataFrame, # With fname, and a readable is_valid
     folder:Path, # Where its pictures should be
@@ -224,13 +231,14 @@ def _name_problems(
     first, valid = {}, is_valid_of(table)
     for i, name in enumerate(map(str, table['fname'])):
         if bad := _bad_name(name, folder):
-            yield TableProblem(name, f'{_where(table, i)} {bad}.', True)
+            yield TableProblem(name, f'{_where(table, i)} {bad}.', gone=bool(name.strip()))
             continue
         before = first.setdefault(PurePath(name), i)
         if before == i: continue
         what = 'for the other part' if valid[i] != valid[before] else 'once more'
         yield TableProblem(name, f'{_where(table, i)} names {name} {what}; leave one row of it, with all of its labels.')
 
+# %% ../../nbs/data/tables.ipynb #e104da80
 def _part_problems(
     table:pd.DataFrame, # With labels, and a readable is_valid
 ) -> Iterator[TableProblem]:
@@ -247,7 +255,7 @@ def table_problems(
     table:pd.DataFrame, # From `read_table`, or of one's own
     folder:str|Path, # Where its pictures should be
 ) -> list[TableProblem]: # Empty if training would take it
-    "All that is amiss in a table, in the order of its rows; raises `NotesError` if it lacks a column"
+    "All that is amiss in a table, what concerns it as a whole first; raises `NotesError` if it lacks a column"
     if absent := next((column for column in COLUMNS if column not in table), None):
         raise NotesError(f"The table has no column {absent}; it has {', '.join(map(str, table.columns))}.")
     try:
@@ -255,6 +263,7 @@ def table_problems(
         return [*_part_problems(table), *_name_problems(table, Path(folder))]
     except NotesError as e: return [TableProblem('', str(e))]
 
+# %% ../../nbs/data/tables.ipynb #cc09fab6
 def check_table(
     table:pd.DataFrame, # From `read_table`, or of one's own
     folder:str|Path, # Where its pictures should be
@@ -266,13 +275,14 @@ def check_table(
 # %% ../../nbs/data/tables.ipynb #7e2b6c98
 def without_rows(
     file:Path, # A table
-    unwanted:set[str], # Pictures' names, as the table has them
+    unwanted:set[str], # Pictures' names, in whichever way a path may be spelled
 ) -> bytes|None: # What the file should hold; None if it names none of them
     "A table's bytes without the rows of some pictures; raises `NotesError` if it can't be understood"
     text, codec = _file_text(file)
     lines = _lines(text)
     header, *rows = _records(lines, file)
     at = _names(header.fields, file).index('fname')
-    out = [row.lines for row in rows if (row.fields + ['']*at)[at] in unwanted]
+    paths = set(map(PurePath, unwanted))
+    out = [row.lines for row in rows if PurePath((row.fields + ['']*(at + 1))[at]) in paths]
     for taken in reversed(out): del lines[taken]
     return ('\ufeff'*text.startswith('\ufeff') + ''.join(lines)).encode(codec) if out else None
