@@ -13,6 +13,12 @@ import sys
 import threading
 import time
 
+from ..quiet_imports import import_quietly
+
+# %% ../../nbs/apps/launcher.ipynb #d24af683
+import_quietly('voila.app');
+
+# %% ../../nbs/apps/launcher.ipynb #0c620507
 from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebsocketConnection
 from tornado.ioloop import IOLoop
 from voila.app import Voila
