@@ -31,7 +31,7 @@ from fastbook_notes.models.model_folder import (
     save_model,
     set_card,
 )
-from small_models import picture
+from small_models import model, pets, picture, small_learner, vision  # noqa: F401 -- fixtures
 
 posix_only = pytest.mark.skipif(os.name == 'nt', reason='forks and kills as POSIX does')
 FILES, KILLS = (CARD_FILE, DESCRIPTION_FILE, MODEL_FILE), 50

@@ -18,7 +18,7 @@ from fastbook_notes.errors import NotesError
 from fastbook_notes.models.backbones import pretrained_learner
 from fastbook_notes.models.model_folder import check_can_save, load_model, predictor_of, save_model
 from odd_pictures import check_survey, run_survey
-from small_models import SIZES, SMALL, cat_model, picture
+from small_models import SIZES, SMALL, cat_model, model, pets, picture, small_learner, vision  # noqa: F401 -- fixtures
 
 posix_only = pytest.mark.skipif(os.name == 'nt', reason='forks and kills as POSIX does')
 

@@ -59,7 +59,7 @@ def test_app_train_predict_and_chapter_say_the_same(pets, trained, tmp_path):
     assert len(rows) == 40
     for row in rows[::9]:
         file = pets/row['file']
-        name, share = guide.answer(open_picture(file)).bars[0]
+        name, share = guide.answer(open_picture(file))[0]['bars'][0]
         assert name == row['label'].replace('_', ' ') and share == pytest.approx(float(row['probability']), abs=1e-5)
         for source in (trained, shown, learn):
             breed, chance = top_breeds(source, file, 1)[0]
