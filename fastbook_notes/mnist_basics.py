@@ -6,33 +6,35 @@ Docs: https://fastbook-notes.github.io/fastbook_notes/mnist_basics.html.md"""
 
 # %% auto #0
 __all__ = ['load_pictures', 'sigmoid', 'batch_accuracy', 'mnist_loss', 'init_params', 'LinearModel', 'labelled_pictures',
-           'mnist_datasets', 'digit_datasets', 'TensorLoader', 'digit_dataloaders', 'SimpleLearner', 'SimpleNet',
-           'class_accuracy']
+           'mnist_datasets', 'digit_datasets', 'TensorLoader', 'digit_dataloaders', 'SimpleLearner', 'HandLearner',
+           'SimpleNet', 'class_accuracy']
 
 # %% ../nbs/04_mnist_basics.ipynb #62f98436
 import math
 from collections.abc import Callable, Iterable
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
 import torch
+from fastcore.basics import patch
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
-from .errors import NotesError
 from .data.pictures import is_picture, open_picture
+from .errors import NotesError
 
 # %% ../nbs/04_mnist_basics.ipynb #1e325d29
 def _pixels(
     file:Path, # A picture
-) -> np.ndarray: # (height, width) of bytes
+) -> np.ndarray: # (height, width) uint8
     "A picture's grey values"
     return np.array(open_picture(file).convert('L'))
 
 def load_pictures(
     folder:str|Path, # Holds pictures of one size; colours are turned to grey
 ) -> Tensor: # (n, height, width) float32 from 0 (black) to 1 (white), in the order of the files' names
-    "All pictures of a folder as one tensor; raises `NotesError` if there are none, or one is unlike the others"
+    "All pictures of a folder as one tensor; raises `NotesError` if there are none, or one differs in size"
     files = sorted(file for file in Path(folder).glob('*') if is_picture(file, folder))
     if not files: raise NotesError(f"There are no pictures in {folder}; give a folder that holds some, for example PNG files.")
     arrays = [_pixels(file) for file in files]
@@ -40,24 +42,51 @@ def load_pictures(
     if odd: raise NotesError(f"{odd} has another size than {files[0].name}; resize all pictures of the folder to one size.")
     return torch.from_numpy(np.stack(arrays)).float()/255
 
+# %% ../nbs/04_mnist_basics.ipynb #756dbc9e
+def _floats(
+    values, # Real numbers: a tensor of any kind, an array, a series, a list or a number
+    name:str, # What they are, for the message
+) -> Tensor: # A plain tensor of floats
+    "Numbers as a plain tensor; raises `NotesError` for whatever isn't real numbers in a regular shape"
+    try: tensor = torch.as_tensor(values if isinstance(values, Tensor) else np.array(values)).as_subclass(Tensor)
+    except (TypeError, ValueError, RuntimeError, OverflowError): tensor = None
+    if tensor is None or tensor.is_complex():
+        raise NotesError(f"The {name} must be real numbers in a regular shape, for example a tensor; this is a {type(values).__name__}.")
+    return tensor if tensor.is_floating_point() else tensor.float()
+
 # %% ../nbs/04_mnist_basics.ipynb #d7433dc4
 def sigmoid(
     x:Tensor, # Activations, any shape
 ) -> Tensor: # The same shape, from 0 to 1
-    "Squeeze any number between 0 and 1, smoothly and in the same order"
-    return 1/(1 + torch.exp(-x.clamp(min=-80)))
+    "Squeeze any number between 0 and 1, smoothly and in the same order; raises `NotesError` for whatever isn't numbers"
+    x = _floats(x, 'activations')
+    lowest = 1 - math.log(torch.finfo(x.dtype).max)
+    return 1/(1 + torch.exp(-x.clamp(min=lowest)))
 
-# %% ../nbs/04_mnist_basics.ipynb #534693fa
-def _targets_like(
-    predictions:Tensor, # Any shape
-    targets:Tensor, # The same shape, give or take a last axis of length 1; 0s and 1s
-) -> Tensor: # In the predictions' shape and type
-    "Targets that can't broadcast; raises `NotesError` if there isn't one of 0 or 1 for each prediction"
+# %% ../nbs/04_mnist_basics.ipynb #8ff8d4ab
+def _predictions(
+    values, # Activations
+) -> Tensor: # Plain floats
+    "Activations that can be judged; raises `NotesError` if there are none, or one is NaN"
+    predictions = _floats(values, 'predictions')
+    if not predictions.numel(): raise NotesError("There are no predictions; give at least one.")
+    if predictions.isnan().any():
+        raise NotesError("Some activations are not a number (NaN); if that is from too high a learning rate, start again with a lower one.")
+    return predictions
+
+# %% ../nbs/04_mnist_basics.ipynb #7f845362
+def _pair(
+    predictions, # Activations, any shape
+    targets, # The same shape, give or take a last axis of length 1; 0s and 1s
+) -> tuple[Tensor, Tensor]: # Both in the predictions' shape and type
+    "Predictions and targets that can't broadcast; raises `NotesError` if there isn't one target of 0 or 1 for each prediction"
+    predictions, targets = _predictions(predictions), _floats(targets, 'targets')
     p, t = predictions.shape, targets.shape
     if t != p and (*t, 1) != p and t != (*p, 1):
         raise NotesError(f"Targets of shape {tuple(t)} don't fit predictions of shape {tuple(p)}; give one target for each prediction.")
-    if not torch.equal(targets*targets, targets): raise NotesError("Targets must be 0 or 1; turn the labels into these, for example `(labels == 3).float()`.")
-    return targets.to(predictions.dtype).reshape(p)
+    if not ((targets == 0) | (targets == 1)).all():
+        raise NotesError("Targets must be 0 or 1; turn the labels into these, for example `(labels == 3).float()`.")
+    return predictions, targets.to(predictions).reshape(p)
 
 # %% ../nbs/04_mnist_basics.ipynb #07b236b1
 def batch_accuracy(
@@ -65,7 +94,7 @@ def batch_accuracy(
     targets:Tensor, # (n, 1) or (n,), 1 or 0
 ) -> Tensor: # A scalar from 0 to 1
     "The share of predictions whose sigmoid is on the target's side of one half; raises `NotesError` if the targets don't fit"
-    targets = _targets_like(predictions, targets)
+    predictions, targets = _pair(predictions, targets)
     return ((torch.sigmoid(predictions) > 0.5) == targets.bool()).float().mean()
 
 # %% ../nbs/04_mnist_basics.ipynb #baa6c67d
@@ -74,26 +103,39 @@ def mnist_loss(
     targets:Tensor, # (n, 1) or (n,), 1 or 0
 ) -> Tensor: # A scalar from 0 (sure and right) to 1 (sure and wrong)
     "The mean distance between the sigmoid of a prediction and its target; raises `NotesError` if the targets don't fit"
-    targets = _targets_like(predictions, targets)
+    predictions, targets = _pair(predictions, targets)
     return (torch.sigmoid(predictions) - targets).abs().mean()
 
-# %% ../nbs/04_mnist_basics.ipynb #9a6fbb22
+# %% ../nbs/04_mnist_basics.ipynb #93a13ac6
+def _whole(
+    name:str, # What it is, for the message
+    value, # To be checked
+    least:int=1, # The smallest that makes sense
+) -> int:
+    "A whole number; raises `NotesError` for anything else, or if it is too small"
+    if not isinstance(value, Integral) or value < least:
+        raise NotesError(f"{name} must be a whole number, at least {least}; this is {value!r}.")
+    return int(value)
+
 def init_params(
     size:int|tuple[int, ...], # Shape of the tensor
-    std:float=1.0, # Standard deviation
+    std:float=1.0, # Standard deviation, 0 or more
 ) -> Tensor: # float32, with gradients
-    "Random weights from a normal distribution around 0"
-    return (torch.randn(size)*std).requires_grad_()
+    "Random weights from a normal distribution around 0; raises `NotesError` for a size or a spread that can't be"
+    shape = [_whole('A size', n, 0) for n in (size if isinstance(size, Iterable) else [size])]
+    if not 0 <= std < math.inf: raise NotesError(f"The standard deviation must be a number, 0 or more; this is {std!r}.")
+    return (torch.randn(shape)*std).requires_grad_()
 
 # %% ../nbs/04_mnist_basics.ipynb #6b3aed6b
 class LinearModel:
-    "Every output is a weighted sum of all inputs plus a bias"
+    "Every output is a weighted sum of all inputs plus a bias; raises `NotesError` for a size below 1"
     def __init__(self,
         in_features:int, # Numbers in a picture, e.g. 28*28
         out_features:int, # Activations for a picture: 1 for two classes, else one for each class
     ):
-        self.weights = init_params((in_features, out_features), std=in_features**-0.5) # (in_features, out_features)
-        self.bias = init_params(out_features, std=0.) # (out_features,)
+        size = _whole('in_features', in_features), _whole('out_features', out_features)
+        self.weights = init_params(size, std=size[0]**-0.5) # (in_features, out_features)
+        self.bias = init_params(size[1], std=0.) # (out_features,)
 
     def __call__(self,
         xb:Tensor, # (n, in_features) float32
@@ -105,61 +147,80 @@ class LinearModel:
         "The weights and the bias"
         return [self.weights, self.bias]
 
-# %% ../nbs/04_mnist_basics.ipynb #6bba0d64
+# %% ../nbs/04_mnist_basics.ipynb #a96a0129
 def labelled_pictures(
     folder:str|Path, # Holds a folder of pictures for each class
-    classes:Iterable[str], # Names of those folders
+    classes:Iterable[str|int], # Names of those folders, each once
 ) -> tuple[Tensor, Tensor]: # Pictures (n, height*width) float32, and each one's class (n,) int64, counted from 0
     "The pictures of several classes, flattened, class after class; raises `NotesError` if their sizes differ"
-    stacks = [load_pictures(Path(folder)/name) for name in classes]
-    if len({stack.shape[1:] for stack in stacks}) > 1: raise NotesError(f"The pictures in the folders of {folder} differ in size; resize them to one size.")
+    names = [str(name) for name in classes]
+    if not names or len(set(names)) < len(names): raise NotesError(f"The classes must be names of folders, each once; these are {names}.")
+    stacks = [load_pictures(Path(folder)/name) for name in names]
+    if len({stack.shape[1:] for stack in stacks}) > 1:
+        raise NotesError(f"The pictures in the folders of {folder} differ in size; resize them to one size.")
     labels = torch.arange(len(stacks)).repeat_interleave(torch.tensor([len(stack) for stack in stacks]))
     return torch.cat(stacks).flatten(1), labels
 
+# %% ../nbs/04_mnist_basics.ipynb #6bba0d64
 def mnist_datasets(
     path:str|Path, # The folder of `MNIST_SAMPLE`
-) -> tuple[TensorDataset, TensorDataset]: # To train and to validate: pictures (n, 784) and targets (n, 1) float32, 1 for a 3 and 0 for a 7
-    "The 3s and 7s, as training and validation data"
+) -> tuple[TensorDataset, TensorDataset]: # To train and to validate: pictures (n, 784) and targets (n, 1) float32, 1 for a 3, 0 for a 7
+    "The 3s and 7s, as training and validation data; raises `NotesError` if a folder has no pictures"
     def three_or_seven(pictures, labels): return TensorDataset(pictures, (labels == 0).float()[:, None])
     return tuple(three_or_seven(*labelled_pictures(Path(path)/split, '37')) for split in ('train', 'valid'))
 
 def digit_datasets(
     path:str|Path, # The folder of `MNIST`
 ) -> tuple[TensorDataset, TensorDataset]: # To train and to validate: pictures (n, 784) float32 and digits (n,) int64
-    "All ten digits, as training and validation data"
+    "All ten digits, as training and validation data; raises `NotesError` if a folder has no pictures"
     return tuple(TensorDataset(*labelled_pictures(Path(path)/split, '0123456789')) for split in ('training', 'testing'))
+
+# %% ../nbs/04_mnist_basics.ipynb #f0f3f8f1
+def _columns(
+    dataset, # A `TensorDataset`, or any data set of tuples, such as a list of pairs
+) -> TensorDataset:
+    "Each part of the items as one tensor; raises `NotesError` if there are no items, or they differ in shape"
+    if not isinstance(dataset, TensorDataset):
+        items = [dataset[i] for i in range(len(dataset))] if hasattr(dataset, '__getitem__') else list(dataset)
+        try: dataset = TensorDataset(*(torch.stack([torch.as_tensor(v).as_subclass(Tensor) for v in c]) for c in zip(*items, strict=True)))
+        except (TypeError, ValueError, RuntimeError):
+            raise NotesError("The items must be tuples of numbers, for example (picture, target), all of the same shapes.") from None
+    if not dataset.tensors or not len(dataset): raise NotesError("There are no items to make batches of; give at least one.")
+    return dataset
 
 # %% ../nbs/04_mnist_basics.ipynb #7e1d0a11
 class TensorLoader:
     "Batches that are rows of tensors, in order or shuffled anew each time"
     def __init__(self,
-        dataset:TensorDataset, # Its tensors have a row for each item
-        batch_size:int=256, # Items in a batch; the last one takes what is left
+        dataset, # A `TensorDataset`, or any data set of tuples; it is held in memory
+        batch_size:int=256, # Items in a batch, at least 1; the last one takes what is left
         shuffle:bool=False, # In a new random order each time?
     ):
-        if batch_size < 1: raise NotesError(f"A batch of {batch_size} holds nothing; give a batch_size of at least 1.")
-        self.dataset, self.batch_size, self.shuffle = dataset, batch_size, shuffle
+        self.dataset, self.batch_size, self.shuffle = _columns(dataset), _whole('batch_size', batch_size), shuffle
 
     def __len__(self) -> int: # How many batches
         return -(-len(self.dataset)//self.batch_size)
 
     def __iter__(self): # Yields tuples of tensors, e.g. (n, 784) and (n, 1)
-        if not len(self.dataset): return
-        if not self.shuffle: yield from zip(*(tensor.split(self.batch_size) for tensor in self.dataset.tensors))
-        else:
-            for rows in torch.randperm(len(self.dataset)).split(self.batch_size): yield tuple(tensor.index_select(0, rows) for tensor in self.dataset.tensors)
+        if not self.shuffle: return zip(*(tensor.split(self.batch_size) for tensor in self.dataset.tensors))
+        rows = torch.randperm(len(self.dataset)).split(self.batch_size)
+        return (tuple(tensor.index_select(0, some) for tensor in self.dataset.tensors) for some in rows)
 
-# %% ../nbs/04_mnist_basics.ipynb #be1eba8e
+# %% ../nbs/04_mnist_basics.ipynb #87641199
 def digit_dataloaders(
-    train:TensorDataset, # Pictures and targets
-    valid:TensorDataset, # Likewise
-    batch_size:int=256, # Pictures in a batch
+    train, # Pictures and targets: a `TensorDataset`, or any data set of pairs
+    valid, # Likewise
+    batch_size:int=256, # Pictures in a batch, at least 1
 ): # fastai's `DataLoaders`
-    "Batches to train on, shuffled anew in each epoch, and to validate, in order"
+    "Batches to train on, shuffled anew in each epoch, and to validate, in order; raises `NotesError` for numbers that are none"
     from fastbook_notes.quiet_imports import import_quietly
-    return import_quietly('fastai.basics').DataLoaders(TensorLoader(train, batch_size, shuffle=True), TensorLoader(valid, batch_size))
+    loaders = TensorLoader(train, batch_size, shuffle=True), TensorLoader(valid, batch_size)
+    for name, loader in zip(('training', 'validation'), loaders):
+        if not all(t.isfinite().all() for t in loader.dataset.tensors):
+            raise NotesError(f"The {name} data hold numbers that are infinite or NaN; leave those items out.")
+    return import_quietly('fastai.basics').DataLoaders(*loaders)
 
-# %% ../nbs/04_mnist_basics.ipynb #b61c28f3
+# %% ../nbs/04_mnist_basics.ipynb #1086044c
 class SimpleLearner:
     "Train a model by gradient descent, one batch at a time"
     def __init__(self,
@@ -171,73 +232,116 @@ class SimpleLearner:
         self.data_loaders, self.model, self.loss_func, self.metric = data_loaders, model, loss_func, metric
         self.accuracies = [] # The metric after each epoch of `train_model`
 
-    def calculate_gradient(self,
-        image:Tensor, # A batch of inputs, e.g. (n, 784)
-        target:Tensor, # Their targets, e.g. (n, 1)
-    ) -> float: # The loss
-        "Add the gradient of the loss on this batch to each parameter's `grad`"
-        loss = self.loss_func(self.model(image), target)
-        loss.backward()
-        return loss.item()
+# %% ../nbs/04_mnist_basics.ipynb #7254e459
+@patch
+def calculate_gradient(self:SimpleLearner,
+    image:Tensor, # A batch of inputs, e.g. (n, 784)
+    target:Tensor, # Their targets, e.g. (n, 1)
+) -> float: # The loss
+    "Add the gradient of the loss on this batch to each parameter's `grad`"
+    loss = self.loss_func(self.model(image), target)
+    loss.backward()
+    return loss.item()
 
-    def step(self,
-        learning_rate:float, # How far to go
-    ):
-        "Move each parameter against its gradient"
-        with torch.no_grad():
-            for p in self.model.parameters():
-                if p.grad is not None: p -= learning_rate*p.grad
+@patch
+def reset_gradient(self:SimpleLearner):
+    "Forget the gradients"
+    for p in self.model.parameters(): p.grad = None
 
-    def reset_gradient(self):
-        "Forget the gradients"
-        for p in self.model.parameters(): p.grad = None
+# %% ../nbs/04_mnist_basics.ipynb #7290b5f7
+@patch
+def step(self:SimpleLearner,
+    learning_rate:float, # How far to go, 0 or more
+):
+    "Move each parameter against its gradient; raises `NotesError` for a negative learning rate"
+    if not learning_rate >= 0: raise NotesError(f"The learning rate must be a number, 0 or more; this is {learning_rate!r}.")
+    with torch.no_grad():
+        for p in self.model.parameters():
+            if p.grad is not None: p -= learning_rate*p.grad
 
-    def train_epoch(self,
-        learning_rate:float, # How far each step goes
-    ) -> float: # Mean loss of the batches
-        "One step for each training batch; raises `NotesError` if there is none, or the loss is no number any more"
-        losses = []
-        for image, target in self.data_loaders.train:
-            self.reset_gradient()
-            losses.append(self.calculate_gradient(image, target))
-            self.step(learning_rate)
+# %% ../nbs/04_mnist_basics.ipynb #b8931df3
+@patch
+def train_epoch(self:SimpleLearner,
+    learning_rate:float, # How far each step goes, 0 or more
+) -> float: # Mean loss of the batches
+    "One step for each training batch; raises `NotesError` if there is none, or the loss is no longer a number"
+    losses = []
+    for image, target in self.data_loaders.train:
         self.reset_gradient()
-        if not losses: raise NotesError("There is no training batch; give more data, or a smaller batch_size.")
-        if not math.isfinite(sum(losses)): raise NotesError(f"The loss is no number any more at learning rate {learning_rate}; start again with a lower one.")
-        return sum(losses)/len(losses)
+        losses.append(self.calculate_gradient(image, target))
+        self.step(learning_rate)
+    self.reset_gradient()
+    if not losses: raise NotesError("There is no training batch; give more data, or a smaller batch_size.")
+    if not math.isfinite(sum(losses)):
+        raise NotesError(f"The loss is no longer a number at learning rate {learning_rate}; start again with a lower one.")
+    return sum(losses)/len(losses)
 
-    def validate_epoch(self) -> float: # The metric's mean over all validation items
-        "Measure the model on the validation data; raises `NotesError` if there are none"
-        total = count = 0
-        with torch.no_grad():
-            for image, target in self.data_loaders.valid:
-                total += self.metric(self.model(image), target).item()*len(image)
-                count += len(image)
-        if not count: raise NotesError("There is no validation batch; give some validation data.")
-        return total/count
+# %% ../nbs/04_mnist_basics.ipynb #940ab6c9
+@patch
+def validate_epoch(self:SimpleLearner) -> float: # The metric's mean over all validation items
+    "Measure the model on the validation data; raises `NotesError` if there are none"
+    total = count = 0
+    with torch.no_grad():
+        for image, target in self.data_loaders.valid:
+            total += float(self.metric(self.model(image), target))*len(image)
+            count += len(image)
+    if not count: raise NotesError("There is no validation batch; give some validation data.")
+    return total/count
 
-    def train_model(self,
-        epochs:int, # How often to go through the training data
-        learning_rate:float, # How far each step goes
-    ) -> list[float]: # The metric after each of these epochs, also added to `accuracies`
-        "Train for some epochs and measure after each; a bar shows if it takes a while"
-        from tqdm.auto import trange
-        measured = []
-        for _ in trange(epochs, desc='training', delay=2, leave=False):
-            self.train_epoch(learning_rate)
-            measured.append(self.validate_epoch())
-        self.accuracies += measured
-        return measured
+# %% ../nbs/04_mnist_basics.ipynb #0e53ba24
+@patch
+def train_model(self:SimpleLearner,
+    epochs:int, # How often to go through the training data, 0 or more
+    learning_rate:float, # How far each step goes, 0 or more
+) -> list[float]: # The metric after each of these epochs, also added to `accuracies`
+    "Train for some epochs and measure after each; a bar shows if it takes a while. Raises `NotesError` if an epoch does"
+    from tqdm.auto import trange
+    measured = []
+    for _ in trange(_whole('epochs', epochs, 0), desc='training', delay=2, leave=False):
+        self.train_epoch(learning_rate)
+        measured.append(self.validate_epoch())
+    self.accuracies += measured
+    return measured
+
+# %% ../nbs/04_mnist_basics.ipynb #36d8ed1f
+class HandLearner(SimpleLearner):
+    "A `SimpleLearner` without autograd, for a `LinearModel` of one activation and `mnist_loss`; raises `NotesError` for another model"
+    def __init__(self,
+        data_loaders, # Has `train` and `valid`, which give batches of inputs and targets; e.g. fastai's `DataLoaders`
+        model:LinearModel, # Of one activation
+    ):
+        if not isinstance(model, LinearModel) or len(model.bias) != 1:
+            raise NotesError("The gradient by hand is for a `LinearModel` with one activation; train others with `SimpleLearner`.")
+        super().__init__(data_loaders, model)
+
+# %% ../nbs/04_mnist_basics.ipynb #ef4c0f69
+@patch
+@torch.no_grad()
+def calculate_gradient(self:HandLearner,
+    image:Tensor, # A batch of inputs, (n, in_features)
+    target:Tensor, # Their targets, 1 or 0, (n, 1) or (n,)
+) -> float: # The loss
+    "Add the gradient of `mnist_loss` on this batch to each parameter's `grad`; raises `NotesError` if the targets don't fit"
+    image, target = image.as_subclass(Tensor), target.as_subclass(Tensor)
+    p = torch.sigmoid(self.model(image))
+    if target.shape not in (p.shape, p.shape[:1]):
+        raise NotesError(f"Targets of shape {tuple(target.shape)} don't fit {len(p)} inputs; give one for each.")
+    error = p - target.reshape(p.shape).to(p)
+    dz = error.sign()*p*(1 - p)/len(p)
+    for parameter, gradient in zip(self.model.parameters(), (image.T @ dz, dz.sum(0))):
+        parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
+    return error.abs().mean().item()
 
 # %% ../nbs/04_mnist_basics.ipynb #41f73a02
 class SimpleNet(nn.Module):
-    "A linear layer to 30 hidden activations, a ReLU, and a linear layer"
+    "A linear layer to 30 hidden activations, a ReLU, and a linear layer; raises `NotesError` for a size below 1"
     def __init__(self,
         in_features:int, # Numbers in a picture, e.g. 28*28
         out_features:int, # Activations for a picture: 1 for two classes, else one for each class
     ):
         super().__init__()
-        self.hidden, self.out = nn.Linear(in_features, 30), nn.Linear(30, out_features)
+        self.hidden = nn.Linear(_whole('in_features', in_features), 30)
+        self.out = nn.Linear(30, _whole('out_features', out_features))
         for layer in (self.hidden, self.out):
             nn.init.kaiming_normal_(layer.weight, nonlinearity='relu')
             nn.init.zeros_(layer.bias)
@@ -251,9 +355,13 @@ class SimpleNet(nn.Module):
 # %% ../nbs/04_mnist_basics.ipynb #844d664d
 def class_accuracy(
     predictions:Tensor, # (n, classes) raw activations
-    targets:Tensor, # (n,) or (n, 1) int64, the number of the right class
+    targets:Tensor, # (n,) or (n, 1), the number of the right class, from 0
 ) -> Tensor: # A scalar from 0 to 1
-    "The share of predictions that are highest at the target; raises `NotesError` if there isn't one target for each"
-    if targets.numel() != len(predictions):
-        raise NotesError(f"Targets of shape {tuple(targets.shape)} don't fit predictions of shape {tuple(predictions.shape)}; give one class for each prediction.")
-    return (predictions.argmax(1) == targets.flatten()).float().mean()
+    "The share of predictions that are highest at the target; raises `NotesError` if there isn't one class for each"
+    predictions, targets = _predictions(predictions), _floats(targets, 'targets').to('cpu', torch.float64)
+    p, t = predictions.shape, targets.shape
+    if len(p) != 2 or t not in ((p[0],), (p[0], 1)):
+        raise NotesError(f"Targets of shape {tuple(t)} don't fit predictions of shape {tuple(p)}; give one class for each prediction.")
+    if not torch.isin(targets, torch.arange(p[1], dtype=torch.float64)).all():
+        raise NotesError(f"Targets must be classes, whole numbers from 0 to {p[1] - 1}.")
+    return (predictions.argmax(1).cpu() == targets.flatten()).float().mean()
