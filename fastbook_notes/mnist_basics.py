@@ -290,7 +290,7 @@ def train_epoch(self:SimpleLearner,
 @patch
 def validate_epoch(self:SimpleLearner) -> float: # The metric's mean over all validation items
     "Measure the model on the validation data; raises `NotesError` if there are none"
-    total = count = 0
+    total, count = 0., 0
     with torch.no_grad():
         for image, target in self.data_loaders.valid:
             total += float(self.metric(self.model(image), target))*len(image)
