@@ -24,7 +24,7 @@ from .models.backbones import pretrained_learner
 from .models.features import cached_features
 from .models.heads import plain_head
 
-# %% ../nbs/02_production.ipynb #3b447db3
+# %% ../nbs/02_production.ipynb #8f5d7677
 def _several(files):
     "A list of files; refuses none, and a single name, which Python would take apart into letters"
     if isinstance(files, (str, Path)): raise NotesError(f"{files} is a single name; give a list of picture files, for example ['{files}'].")
@@ -32,6 +32,7 @@ def _several(files):
     if not files: raise NotesError('There are no pictures to compute features of; give at least one file.')
     return files
 
+# %% ../nbs/02_production.ipynb #b5877379
 def picture_features(
     files, # Picture files, at least one
     size:int=144, # Side of the squares that the pictures are resized to, pixels
@@ -42,7 +43,7 @@ def picture_features(
     learn.model = nn.Sequential(learn.model[0], plain_head(1280, 1))
     return cached_features(learn)[0]
 
-# %% ../nbs/02_production.ipynb #11b308de
+# %% ../nbs/02_production.ipynb #8029996b
 def _positions(valid, n):
     "Positions from positions or from a mask of n; refuses what leaves nothing on one side"
     valid = np.asarray(valid)
@@ -53,6 +54,7 @@ def _positions(valid, n):
     if len(set(places.tolist())) >= n: raise NotesError('All items are set aside for validation; leave some for training.')
     return places.tolist()
 
+# %% ../nbs/02_production.ipynb #489c8760
 def head_learner(
     features:torch.Tensor, # (items, features)
     labels:Sequence, # (items,) a label each
@@ -103,7 +105,7 @@ def augmented(
     dls = block.dataloaders([file]*(n + 1), bs=n, num_workers=0)
     return tuple(dl.one_batch()[0].detach().cpu() for dl in (dls.train, dls.valid))
 
-# %% ../nbs/02_production.ipynb #6f60f142
+# %% ../nbs/02_production.ipynb #05caa394
 def _column(name, values):
     "A column of an audit; refuses gaps"
     values = pd.Series(list(values), dtype=object)
@@ -111,12 +113,14 @@ def _column(name, values):
         raise NotesError(f'{gaps} of {len(values)} items have nothing in {name}; fill the gaps in, for example with "unknown".')
     return values
 
+# %% ../nbs/02_production.ipynb #c2257032
 def _same_kind(targets, predictions):
     "Refuses text on one side and numbers on the other, which are never equal"
     kinds = [{isinstance(value, str) for value in values} for values in (targets, predictions)]
     if kinds[0] != kinds[1] and not kinds[0] & kinds[1]:
         raise NotesError('The targets are text and the predictions are not, or the other way round; give both in the same form.')
 
+# %% ../nbs/02_production.ipynb #a1e9f464
 def audit(
     groups:Sequence, # (items,) the group that each item belongs to
     targets:Sequence|None=None, # (items,) the right labels
@@ -137,7 +141,7 @@ def audit(
     table.insert(1, 'share', table['items']/table['items'].sum())
     return table if targets is None else table.assign(error_rate=table['errors']/table['items'])
 
-# %% ../nbs/02_production.ipynb #a77c55bf
+# %% ../nbs/02_production.ipynb #294eeb8d
 DECISIONS = ('keep', 'relabel', 'remove')
 
 def _check_decisions(labels, decisions):
@@ -154,6 +158,7 @@ def _check_decisions(labels, decisions):
     twice = decisions.file[decisions.file.duplicated()]
     if len(twice): raise NotesError(f'There are two decisions on {twice.iloc[0]}; keep one of them.')
 
+# %% ../nbs/02_production.ipynb #aae543b3
 def clean_labels(
     labels:pd.Series, # A label per item, indexed by file name
     decisions:pd.DataFrame, # Columns file, decision (`keep`, `relabel` or `remove`) and label (the new one; only read for `relabel`)
@@ -165,12 +170,13 @@ def clean_labels(
     if 'relabel' in by: cleaned[by['relabel'].index] = by['relabel']
     return cleaned.drop(by['remove'].index) if 'remove' in by else cleaned
 
-# %% ../nbs/02_production.ipynb #f93a7f13
+# %% ../nbs/02_production.ipynb #181f5c1b
 def _check_share(name, *values):
     "Refuse what is no share"
     if not all(0 <= value <= 1 for value in values):
         raise NotesError(f'There is a value outside 0 to 1 in {name}; give shares, for example 0.05, not percentages.')
 
+# %% ../nbs/02_production.ipynb #6e466abd
 def roll_out(
     shares:Sequence, # (weeks,) which share of the decisions is the model's in each week, 0 to 1
     checked:Sequence, # (weeks,) which share of the model's decisions people check in each week, 0 to 1
