@@ -293,6 +293,18 @@ def _check_pixels(
     raise BadPicture(name, f'it has {width} x {height} pixels, and more than {most/1e6:.0f} million are not opened', 'save it smaller')
 
 # %% ../../nbs/data/pictures.ipynb #5e121874
+def _shrunk(
+    picture:Image.Image, # Loaded, of any mode
+    factor:int, # 1, 2, 4 or 8
+) -> Image.Image: # RGB
+    "A picture in RGB, shrunk strip by strip, so that nothing but the decoded picture is held whole"
+    if factor == 1 or picture.mode in ('I', 'F'): return _to_rgb(picture).reduce(factor)
+    small = Image.new('RGB', [-(-side//factor) for side in picture.size])
+    for top in range(0, picture.height, 256*factor):
+        strip = picture.crop((0, top, picture.width, min(top + 256*factor, picture.height)))
+        small.paste(_to_rgb(strip).reduce(factor), (0, top//factor))
+    return small
+
 def _decoded(
     picture:Image.Image, # Perhaps not loaded yet
     name:str, # For the error
@@ -305,7 +317,7 @@ def _decoded(
     twice = picture.format in ('WEBP', 'AVIF') or picture.mode in ('I', 'F')
     _check_pixels(picture.size, MAX_PIXELS//2 if twice else MAX_PIXELS, name)
     picture.load()
-    return _upright(picture, _to_rgb(picture).reduce(_shrink_factor(*picture.size)))
+    return _upright(picture, _shrunk(picture, _shrink_factor(*picture.size)))
 
 def open_picture(
     source:str|Path|bytes|bytearray|memoryview|Image.Image, # A file, the bytes of one, or a picture that is open already
