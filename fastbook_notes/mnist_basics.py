@@ -222,7 +222,7 @@ def digit_dataloaders(
     valid, # Likewise
     batch_size:int=256, # Pictures in a batch, at least 1
 ): # fastai's `DataLoaders`
-    "Batches to train on, shuffled anew in each epoch, and to validate, in order; raises `NotesError` for numbers that are none"
+    "Batches to train on, shuffled anew in each epoch, and to validate, in order; raises `NotesError` for values that are infinite or NaN"
     from fastbook_notes.quiet_imports import import_quietly
     loaders = TensorLoader(train, batch_size, shuffle=True), TensorLoader(valid, batch_size)
     for name, loader in zip(('training', 'validation'), loaders):
