@@ -37,17 +37,13 @@ def wilson_interval(
     low, high = (middle - reach)/(1 + z**2/items), (middle + reach)/(1 + z**2/items)
     return np.where(errors == 0, 0, low), np.where(errors == items, 1, high)
 
-# %% ../nbs/03_ethics.ipynb #8a4df702
+# %% ../nbs/03_ethics.ipynb #a08eda3c
 def _as_wrong(wrong):
     "Whether each answer was wrong, from booleans or zeros and ones"
-    values = np.asarray(wrong)
-    if values.dtype != bool:
-        try: numbers = values.astype(float)
-        except (TypeError, ValueError): numbers = np.array([np.nan])
-        if values.dtype.kind in 'US' or not np.isin(numbers, (0, 1)).all():
-            raise NotesError('There is an answer that is neither right nor wrong; give True (wrong) or False for each.')
-        values = numbers.astype(bool)
-    return values
+    values = np.asarray(wrong).reshape(-1).tolist()
+    if any(isinstance(value, str) or pd.isna(value) or value not in (0, 1) for value in values):
+        raise NotesError('There is an answer that is neither right nor wrong; give True (wrong) or False for each.')
+    return np.array(values, dtype=bool)
 
 # %% ../nbs/03_ethics.ipynb #c76939d6
 def error_by_group(
