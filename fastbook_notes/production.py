@@ -8,7 +8,7 @@ Docs: https://fastbook-notes.github.io/fastbook_notes/production.html.md"""
 __all__ = ['DECISIONS', 'picture_features', 'head_learner', 'head_predictions', 'expected_cost', 'augmented', 'audit',
            'clean_labels', 'roll_out', 'feedback_loop']
 
-# %% ../nbs/02_production.ipynb #9b897ad3
+# %% ../nbs/02_production.ipynb #e47acb58
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,7 +21,8 @@ from torch import nn
 from .data.pictures import picture_block
 from .errors import NotesError
 from .models.backbones import pretrained_learner
-from .models.features import cached_features
+from .models.engine import ENOUGH
+from .models.features import body_features, cached_features
 from .models.heads import plain_head
 
 # %% ../nbs/02_production.ipynb #8f5d7677
@@ -32,16 +33,17 @@ def _several(files):
     if not files: raise NotesError('There are no pictures to compute features of; give at least one file.')
     return files
 
-# %% ../nbs/02_production.ipynb #b5877379
+# %% ../nbs/02_production.ipynb #6fb3c5a9
 def picture_features(
     files, # Picture files, at least one
     size:int=144, # Side of the squares that the pictures are resized to, pixels
 ) -> torch.Tensor: # (pictures, 1280), on the CPU
     "What the frozen, pretrained lite0 body makes of each picture, averaged over the picture; raises `NotesError`"
     block = DataBlock(picture_block(), splitter=IndexSplitter([]), item_tfms=Resize(size))
-    learn = pretrained_learner(block.dataloaders(_several(files), bs=8, num_workers=0), n_out=1, loss_func=noop)
+    files = _several(files)
+    learn = pretrained_learner(block.dataloaders(files, bs=8, num_workers=0), n_out=1, loss_func=noop)
     learn.model = nn.Sequential(learn.model[0], plain_head(1280, 1))
-    return cached_features(learn)[0]
+    return (cached_features if len(files) >= ENOUGH else body_features)(learn)[0]
 
 # %% ../nbs/02_production.ipynb #8029996b
 def _positions(valid, n):
