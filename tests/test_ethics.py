@@ -3,13 +3,20 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from fastai.vision.all import DataLoaders, Learner, error_rate, noop
+from fastai.vision.all import DataLoaders, Learner, error_rate
 from scipy.stats import binomtest
 from torch import nn
 
 from fastbook_notes.errors import NotesError
-from fastbook_notes.ethics import (amplification, card_metrics, error_by_group, mean_amplification, model_card, wilson_interval,
-                                   write_model_card)
+from fastbook_notes.ethics import (
+    amplification,
+    card_metrics,
+    error_by_group,
+    mean_amplification,
+    model_card,
+    wilson_interval,
+    write_model_card,
+)
 
 NAN = float('nan')
 
