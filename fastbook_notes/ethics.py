@@ -28,9 +28,11 @@ def wilson_interval(
 ) -> tuple: # The lower and the upper end, 0 to 1, in the shape of errors
     "Wilson's confidence interval of an error rate; raises `NotesError` for counts that can't be"
     errors, items = np.asarray(errors, dtype=float), np.asarray(items, dtype=float)
-    if not 0 < confidence < 1: raise NotesError(f'A confidence of {confidence} makes no interval; give a number between 0 and 1, e.g. 0.95.')
+    if not 0 < confidence < 1:
+        raise NotesError(f'A confidence of {confidence} makes no interval; give a number between 0 and 1, e.g. 0.95.')
     if not (items >= 1).all(): raise NotesError('There is a group with no items; leave it out.')
-    if not ((errors >= 0) & (errors <= items)).all(): raise NotesError('There are errors outside 0 to the number of items; check the counts.')
+    if not ((errors >= 0) & (errors <= items)).all():
+        raise NotesError('There are errors outside 0 to the number of items; check the counts.')
     z, rate = NormalDist().inv_cdf(0.5 + confidence/2), errors/items
     middle = rate + z**2/(2*items)
     reach = z*np.sqrt(rate*(1 - rate)/items + z**2/(4*items**2))
@@ -87,7 +89,8 @@ def amplification(
     "By how much each round of a feedback loop multiplies the bias; raises `NotesError` for what is no share"
     shares = pd.Series(np.asarray(shares, dtype=float).reshape(-1))
     if len(shares) < 2: raise NotesError(f'Got {len(shares)} rounds; give two or more, because a change needs two.')
-    if not shares.between(0, 1).all() or not 0 <= fair <= 1: raise NotesError('There is a share outside 0 to 1; give shares, not counts or per cent.')
+    if not shares.between(0, 1).all() or not 0 <= fair <= 1:
+        raise NotesError('There is a share outside 0 to 1; give shares, not counts or per cent.')
     bias = (shares - fair).where(~np.isclose(shares, fair, rtol=0, atol=1e-12), 0)
     before = bias.shift().where(bias.shift() != 0)
     return pd.DataFrame({'share': shares, 'bias': bias, 'amplification': bias/before}).rename_axis('round')
@@ -99,7 +102,8 @@ def mean_amplification(
 ) -> float: # Above 1 the bias grows, below 1 it shrinks
     "The factor that, applied in every round, would have led from the first bias to the last; raises `NotesError`"
     bias = amplification(shares, fair).bias.abs()
-    if not bias.iloc[0]: raise NotesError('The first share is fair already, so there is no bias to compare with; begin at a round that has one.')
+    if not bias.iloc[0]:
+        raise NotesError('The first share is fair already, so there is no bias to compare with; begin at a round that has one.')
     return float((bias.iloc[-1]/bias.iloc[0])**(1/(len(bias) - 1)))
 
 # %% ../nbs/03_ethics.ipynb #fff23a9b
@@ -117,7 +121,8 @@ def card_metrics(
     if targets.ndim != 1: raise NotesError('The model gives several labels to a picture; a card needs a classifier with one.')
     wrong = (predictions.argmax(1) != targets).numpy()
     tables = [error_by_group(['all']*len(wrong), wrong)]
-    for name, values in groups.items(): tables.append(error_by_group(values, wrong).rename(index=lambda group, name=name: f'{name}: {group}'))
+    for name, values in groups.items():
+        tables.append(error_by_group(values, wrong).rename(index=lambda group, name=name: f'{name}: {group}'))
     return pd.concat(tables)
 
 # %% ../nbs/03_ethics.ipynb #9ade756a
