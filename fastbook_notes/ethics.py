@@ -8,7 +8,8 @@ Docs: https://fastbook-notes.github.io/fastbook_notes/ethics.html.md"""
 __all__ = ['wilson_interval', 'error_by_group', 'plot_error_by_group', 'amplification', 'mean_amplification', 'card_metrics',
            'model_card', 'write_model_card']
 
-# %% ../nbs/03_ethics.ipynb #9c027432
+# %% ../nbs/03_ethics.ipynb #dab04f97
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import NormalDist
 
@@ -17,123 +18,160 @@ import numpy as np
 import pandas as pd
 
 from .errors import NotesError
+from .files import atomic_file
 
-# %% ../nbs/03_ethics.ipynb #b4edc6c6
+# %% ../nbs/03_ethics.ipynb #0b899ccc
 def wilson_interval(
     errors, # How many were wrong: a number or an array
     items, # Out of how many: a number or an array
     confidence:float=0.95, # How often such intervals hold the true rate, between 0 and 1
 ) -> tuple: # The lower and the upper end, 0 to 1, in the shape of errors
-    "Wilson's confidence interval of an error rate"
+    "Wilson's confidence interval of an error rate; raises `NotesError` for counts that can't be"
     errors, items = np.asarray(errors, dtype=float), np.asarray(items, dtype=float)
-    if not 0 < confidence < 1: raise NotesError(f'A confidence of {confidence} makes no interval; give a number between 0 and 1, e.g. 0.95.')
-    if (items < 1).any(): raise NotesError('There is a group with no items; leave it out.')
-    if (errors < 0).any() or (errors > items).any(): raise NotesError('There are fewer than no errors or more errors than items; check the counts.')
+    if not 0 < confidence < 1:
+        raise NotesError(f'A confidence of {confidence} makes no interval; give a number between 0 and 1, e.g. 0.95.')
+    if not (items >= 1).all(): raise NotesError('There is a group with no items; leave it out.')
+    if not ((errors >= 0) & (errors <= items)).all():
+        raise NotesError('There are errors outside 0 to the number of items; check the counts.')
     z, rate = NormalDist().inv_cdf(0.5 + confidence/2), errors/items
     middle = rate + z**2/(2*items)
     reach = z*np.sqrt(rate*(1 - rate)/items + z**2/(4*items**2))
     low, high = (middle - reach)/(1 + z**2/items), (middle + reach)/(1 + z**2/items)
     return np.where(errors == 0, 0, low), np.where(errors == items, 1, high)
 
-# %% ../nbs/03_ethics.ipynb #25458a30
+# %% ../nbs/03_ethics.ipynb #a08eda3c
+def _as_wrong(wrong):
+    "Whether each answer was wrong, from booleans or zeros and ones"
+    values = np.asarray(wrong).reshape(-1).tolist()
+    if any(isinstance(value, str) or pd.isna(value) or value not in (0, 1) for value in values):
+        raise NotesError('There is an answer that is neither right nor wrong; give True (wrong) or False for each.')
+    return np.array(values, dtype=bool)
+
+# %% ../nbs/03_ethics.ipynb #c76939d6
 def error_by_group(
-    groups, # (items,) the group that each item belongs to
-    wrong, # (items,) whether the model was wrong on it
+    groups:Sequence, # (items,) the group that each item belongs to
+    wrong:Sequence, # (items,) whether the model was wrong on it: bool, or 0 and 1
     confidence:float=0.95, # Of the intervals
 ) -> pd.DataFrame: # A row per group: items, errors, error_rate, low and high (the ends of Wilson's interval)
-    "Error rates by group, with confidence intervals"
+    "Error rates by group, with confidence intervals; raises `NotesError` for gaps"
     if len(groups) != len(wrong): raise NotesError(f'There are {len(groups)} groups and {len(wrong)} answers; give one group per answer.')
     if not len(wrong): raise NotesError('There are no answers to count; give at least one.')
-    table = pd.DataFrame({'group': groups, 'wrong': np.asarray(wrong, dtype=bool)})
+    table = pd.DataFrame({'group': groups if hasattr(groups, 'dtype') else list(groups), 'wrong': _as_wrong(wrong)})
     if table.group.isna().any(): raise NotesError('There is an answer with no group; give it one, such as "unknown".')
     table = table.groupby('group', observed=True).wrong.agg(items='size', errors='sum')
     table['error_rate'] = table.errors/table['items']
     table['low'], table['high'] = wilson_interval(table.errors, table['items'], confidence)
     return table
 
+# %% ../nbs/03_ethics.ipynb #a4fa10ce
 def plot_error_by_group(
     table:pd.DataFrame, # From `error_by_group`
     title:str='Error rate by group',
+    overall:bool=True, # Draw a line where the rate of all is? Not if the groups hold the same items
 ):
-    "Draw error rates with their intervals, and a line where the rate of all is"
+    "Draw error rates with their intervals"
     fig, ax = plt.subplots(figsize=(7, 1.2 + 0.3*len(table)))
     reach = (table.error_rate - table.low, table.high - table.error_rate)
-    ax.errorbar(table.error_rate, range(len(table)), xerr=reach, fmt='o', capsize=3)
-    overall = table.errors.sum()/table['items'].sum()
-    ax.axvline(overall, color='grey', lw=1, ls='--')
-    ax.text(overall, -0.47, ' all', color='grey', va='top')
+    ax.errorbar(table.error_rate, range(len(table)), xerr=np.clip(reach, 0, 1), fmt='o', capsize=3)
+    if overall:
+        rate = table.errors.sum()/table['items'].sum()
+        ax.axvline(rate, color='grey', lw=1, ls='--')
+        ax.text(rate, -0.47, ' all', color='grey', va='top')
     ax.set_yticks(range(len(table)), [f'{group} ({n})' for group, n in table['items'].items()])
     ax.set(title=title, xlabel='error rate', ylim=(len(table) - 0.5, -0.5), xlim=(0, None))
     plt.show()
 
-# %% ../nbs/03_ethics.ipynb #be55a27c
+# %% ../nbs/03_ethics.ipynb #630b023a
 def amplification(
-    shares, # (rounds,) a group's share in each round, 0 to 1
-    fair:float=0.5, # The share that it should have
+    shares:Sequence, # (rounds,) a group's share in each round, 0 to 1
+    fair:float=0.5, # The share that it should have, 0 to 1
 ) -> pd.DataFrame: # A row per round: share, bias (share minus fair), amplification (times the bias of the round before)
-    "By how much each round of a feedback loop multiplies the bias"
-    shares = pd.Series(np.asarray(shares, dtype=float))
-    if len(shares) < 2: raise NotesError(f'Got {len(shares)} rounds; give two or more, for a change needs two.')
-    if not shares.between(0, 1).all(): raise NotesError('There is a share outside 0 to 1; give shares, not counts or per cent.')
-    bias = shares - fair
+    "By how much each round of a feedback loop multiplies the bias; raises `NotesError` for what is no share"
+    shares = pd.Series(np.asarray(shares, dtype=float).reshape(-1))
+    if len(shares) < 2: raise NotesError(f'Got {len(shares)} rounds; give two or more, because a change needs two.')
+    if not shares.between(0, 1).all() or not 0 <= fair <= 1:
+        raise NotesError('There is a share outside 0 to 1; give shares, not counts or per cent.')
+    bias = (shares - fair).where(~np.isclose(shares, fair, rtol=0, atol=1e-12), 0)
     before = bias.shift().where(bias.shift() != 0)
     return pd.DataFrame({'share': shares, 'bias': bias, 'amplification': bias/before}).rename_axis('round')
 
+# %% ../nbs/03_ethics.ipynb #beceeb90
 def mean_amplification(
-    shares, # (rounds,) a group's share in each round, 0 to 1
-    fair:float=0.5, # The share that it should have
+    shares:Sequence, # (rounds,) a group's share in each round, 0 to 1
+    fair:float=0.5, # The share that it should have, 0 to 1
 ) -> float: # Above 1 the bias grows, below 1 it shrinks
-    "The factor that, applied in every round, would have led from the first bias to the last"
+    "The factor that, applied in every round, would have led from the first bias to the last; raises `NotesError`"
     bias = amplification(shares, fair).bias.abs()
-    if not bias.iloc[0]: raise NotesError('The first share is fair already, so there is no bias to compare with; begin at a round that has one.')
+    if not bias.iloc[0]:
+        raise NotesError('The first share is fair already, so there is no bias to compare with; begin at a round that has one.')
     return float((bias.iloc[-1]/bias.iloc[0])**(1/(len(bias) - 1)))
 
-# %% ../nbs/03_ethics.ipynb #761ece12
+# %% ../nbs/03_ethics.ipynb #fff23a9b
 def card_metrics(
     learn, # A trained fastai learner of a classifier
-    groups:dict, # Name to (validation items,) groups, e.g. `{'light': ['dark', 'bright', ...]}`
+    groups:Mapping, # Name to (validation items,) groups, e.g. `{'light': ['dark', 'bright', ...]}`
 ) -> pd.DataFrame: # A row for all and one per group: items, errors, error_rate, low and high
-    "A classifier's errors on its validation set, for all and by group"
-    with learn.no_bar(): predictions, targets = learn.get_preds()
-    wrong = (predictions.argmax(1) != targets).numpy()
+    "A classifier's errors on its validation set, for all and by group; raises `NotesError` if the groups don't fit it"
+    if 'all' in groups: raise NotesError('There is a row for all already; give the group that is called all another name.')
+    n = len(learn.dls.valid_ds)
     for name, values in groups.items():
-        if len(values) != len(wrong): raise NotesError(f'{name} has {len(values)} groups for {len(wrong)} validation items; give one each, in their order.')
-    tables = {'all': error_by_group(['all']*len(wrong), wrong), **{name: error_by_group(values, wrong) for name, values in groups.items()}}
-    return pd.concat([table.rename(index=lambda group: 'all' if name == 'all' else f'{name}: {group}') for name, table in tables.items()])
+        if isinstance(values, str) or len(values) != n:
+            raise NotesError(f'{name} has {len(values)} groups for {n} validation items; give one each, in their order.')
+    with learn.no_bar(): predictions, targets = learn.get_preds()
+    if targets.ndim != 1: raise NotesError('The model gives several labels to a picture; a card needs a classifier with one.')
+    wrong = (predictions.argmax(1) != targets).numpy()
+    tables = [error_by_group(['all']*len(wrong), wrong)]
+    for name, values in groups.items():
+        tables.append(error_by_group(values, wrong).rename(index=lambda group, name=name: f'{name}: {group}'))
+    return pd.concat(tables)
 
+# %% ../nbs/03_ethics.ipynb #9ade756a
+def _card_text(title, data, intended_use, limits):
+    "The list of limits, once a person has said all that only a person can"
+    for what, text in {'title': title, 'source of the data': data, 'intended use': intended_use}.items():
+        if not isinstance(text, str) or not text.strip(): raise NotesError(f'The card has no {what}; write it in a sentence.')
+    limits = [limits] if isinstance(limits, str) else list(limits)
+    if not [limit for limit in limits if str(limit).strip()]:
+        raise NotesError('The card has no limits, and every model has some; name at least one.')
+    return limits
+
+# %% ../nbs/03_ethics.ipynb #e49b7a2f
+def _card_rows(table):
+    "Lines of a table in Markdown"
+    cells = ((str(name).replace('|', '/').replace('\n', ' '), row) for name, row in table.iterrows())
+    rows = [f"| {name} | {row['items']:.0f} | {row.error_rate:.1%} | {row.low:.1%} to {row.high:.1%} |" for name, row in cells]
+    return ['| group | items | error rate | 95% interval |', '| :-- | --: | --: | :-: |', *rows]
+
+# %% ../nbs/03_ethics.ipynb #7485f592
 def model_card(
     title:str, # The model's name
     learn, # A trained fastai learner of a classifier
-    data:str, # Where the pictures come from, and under which licence
+    data:str, # What the pictures are, drawn or taken where, and under which licence
     intended_use:str, # What it is meant for, and for whom
-    limits:list[str], # What it is not meant for, and what is known to go wrong
-    groups:dict, # Name to (validation items,) groups to report errors for
+    limits:Sequence[str]|str, # What it is not meant for, and what is known to go wrong; a string is one limit
+    groups:Mapping, # Name to (validation items,) groups to report errors for
     few:int=30, # Groups with fewer items than this are named as a limit
 ) -> str: # Markdown
-    "A model card whose counts and error rates are computed from the learner"
-    if not intended_use.strip(): raise NotesError('The card has no intended use; say what the model is meant for.')
-    if not limits: raise NotesError('The card has no limits, and every model has some; name at least one.')
-    table, dls = card_metrics(learn, groups), learn.dls
-    scarce = [name for name, n in table['items'].items() if n < few]
-    limits = [*limits, *([f"Tested on fewer than {few} items, so that little is known: {', '.join(scarce)}."] if scarce else [])]
-    parameters = [p.numel() for p in learn.model.parameters()]
-    trained = sum(p.numel() for p in learn.model.parameters() if p.requires_grad)
-    rows = [f"| {str(name).replace('|', '/')} | {row['items']:.0f} | {row.error_rate:.1%} | {row.low:.1%} to {row.high:.1%} |" for name, row in table.iterrows()]
+    "A model card whose counts and error rates are computed from the learner; raises `NotesError` if a part is missing"
+    limits = _card_text(title, data, intended_use, limits)
+    table, dls, parameters = card_metrics(learn, groups), learn.dls, list(learn.model.parameters())
+    scarce = [str(name) for name, n in table['items'].items() if n < few]
+    if scarce: limits.append(f"Tested on fewer than {few} items, so that little is known: {', '.join(scarce)}.")
+    trained = sum(p.numel() for p in parameters if p.requires_grad)
     return '\n'.join([f'**{title}**', '', f"**Answers:** {', '.join(map(str, dls.vocab))}.", '',
-        f'**Model:** {sum(parameters):,} parameters, of which {trained:,} were trained.', '',
+        f'**Model:** {sum(p.numel() for p in parameters):,} parameters, of which {trained:,} were trained.', '',
         f'**Data:** {data} Trained on {len(dls.train_ds):,} items, tested on {len(dls.valid_ds):,} others.', '',
         f'**Intended use:** {intended_use}', '', '**Limits:**', '', *(f'- {limit}' for limit in limits), '',
-        '**Errors on the validation set:**', '', '| group | items | error rate | 95 % interval |', '| :-- | --: | --: | :-: |', *rows, ''])
+        '**Errors on the validation set:**', '', *_card_rows(table), ''])
 
-# %% ../nbs/03_ethics.ipynb #8772c3e6
+# %% ../nbs/03_ethics.ipynb #f2e514ce
 def write_model_card(
-    folder, # An existing folder, the one that the model is in
+    folder:str|Path, # An existing folder, the one that the model is in
     card:str, # From `model_card`
 ) -> Path: # The file
-    "Write a model card to `MODEL_CARD.md` beside the model"
+    "Write a model card to `MODEL_CARD.md` beside the model; raises `NotesError` if that can't be written"
     folder = Path(folder)
     if not folder.is_dir(): raise NotesError(f'There is no folder {folder}; make it first, or name the one with the model.')
     file = folder/'MODEL_CARD.md'
-    try: file.write_text(card, encoding='utf-8')
-    except OSError as e: raise NotesError(f'The card could not be written to {file} ({e.strerror or e}); name a folder that is writable.') from e
+    with atomic_file(file) as part: part.write_text(card, encoding='utf-8')
     return file

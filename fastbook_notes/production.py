@@ -8,7 +8,7 @@ Docs: https://fastbook-notes.github.io/fastbook_notes/production.html.md"""
 __all__ = ['DECISIONS', 'picture_features', 'head_learner', 'head_predictions', 'expected_cost', 'augmented', 'audit',
            'clean_labels', 'roll_out', 'feedback_loop']
 
-# %% ../nbs/02_production.ipynb #9b897ad3
+# %% ../nbs/02_production.ipynb #e47acb58
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,7 +21,8 @@ from torch import nn
 from .data.pictures import picture_block
 from .errors import NotesError
 from .models.backbones import pretrained_learner
-from .models.features import cached_features
+from .models.engine import ENOUGH
+from .models.features import body_features, cached_features
 from .models.heads import plain_head
 
 # %% ../nbs/02_production.ipynb #8f5d7677
@@ -32,22 +33,24 @@ def _several(files):
     if not files: raise NotesError('There are no pictures to compute features of; give at least one file.')
     return files
 
-# %% ../nbs/02_production.ipynb #b5877379
+# %% ../nbs/02_production.ipynb #6fb3c5a9
 def picture_features(
     files, # Picture files, at least one
     size:int=144, # Side of the squares that the pictures are resized to, pixels
 ) -> torch.Tensor: # (pictures, 1280), on the CPU
     "What the frozen, pretrained lite0 body makes of each picture, averaged over the picture; raises `NotesError`"
     block = DataBlock(picture_block(), splitter=IndexSplitter([]), item_tfms=Resize(size))
-    learn = pretrained_learner(block.dataloaders(_several(files), bs=8, num_workers=0), n_out=1, loss_func=noop)
+    files = _several(files)
+    learn = pretrained_learner(block.dataloaders(files, bs=8, num_workers=0), n_out=1, loss_func=noop)
     learn.model = nn.Sequential(learn.model[0], plain_head(1280, 1))
-    return cached_features(learn)[0]
+    return (cached_features if len(files) >= ENOUGH else body_features)(learn)[0]
 
 # %% ../nbs/02_production.ipynb #8029996b
 def _positions(valid, n):
     "Positions from positions or from a mask of n; refuses what leaves nothing on one side"
     valid = np.asarray(valid)
-    if valid.dtype == bool and valid.shape != (n,): raise NotesError(f'valid is a mask of {valid.size} for {n} items; give one for each item.')
+    if valid.dtype == bool and valid.shape != (n,):
+        raise NotesError(f'valid is a mask of {valid.size} for {n} items; give one for each item.')
     places = np.flatnonzero(valid) if valid.dtype == bool else valid
     if not places.size or not np.issubdtype(places.dtype, np.integer) or places.ndim != 1 or not 0 <= places.min() <= places.max() < n:
         raise NotesError(f'valid must name positions from 0 to {n - 1}, at least one; or be a mask of {n} items.')
@@ -63,7 +66,8 @@ def head_learner(
 ) -> Learner: # Its metric is the error rate
     "A fastai learner of a head alone, on features that were computed before; raises `NotesError` if they don't fit together"
     labels = labels.tolist() if hasattr(labels, 'tolist') else list(labels)
-    if len(labels) != len(features): raise NotesError(f'There are {len(features)} rows of features and {len(labels)} labels; give one label for each.')
+    if len(labels) != len(features):
+        raise NotesError(f'There are {len(features)} rows of features and {len(labels)} labels; give one label for each.')
     valid = _positions(valid, len(labels))
     block = DataBlock((TransformBlock, CategoryBlock), get_x=dict(enumerate(features)).get, get_y=dict(enumerate(labels)).get,
                       splitter=IndexSplitter(valid))
@@ -87,8 +91,10 @@ def expected_cost(
 ) -> np.ndarray: # (answers + 1,) the cost when 0, 1, 2, ... answers are checked, the likeliest mistakes first
     "The expected cost of each setting of the lever 'how many answers does a person check?'; raises `NotesError` for what is no chance or cost"
     chances = np.asarray(chances, dtype=float).reshape(-1)
-    if not ((chances >= 0) & (chances <= 1)).all(): raise NotesError('There is a chance that is not between 0 and 1; check how the chances were computed.')
-    if not (0 <= check < np.inf and 0 <= mend < np.inf): raise NotesError(f'Costs of {check} and {mend} make no sense; give numbers from 0 up.')
+    if not ((chances >= 0) & (chances <= 1)).all():
+        raise NotesError('There is a chance that is not between 0 and 1; check how the chances were computed.')
+    if not (0 <= check < np.inf and 0 <= mend < np.inf):
+        raise NotesError(f'Costs of {check} and {mend} make no sense; give numbers from 0 up.')
     likeliest_first = np.sort(chances)[::-1]
     caught = np.concatenate([[0], likeliest_first.cumsum()])
     return check*np.arange(len(caught)) + mend*(caught[-1] - caught)
@@ -148,10 +154,12 @@ def _check_decisions(labels, decisions):
     "Raise `NotesError` for the first decision that makes no sense"
     absent = [c for c in ('file', 'decision', 'label') if c not in decisions]
     if absent: raise NotesError(f'The decisions have no column {absent[0]}; give the columns file, decision and label.')
-    if labels.index.has_duplicates: raise NotesError(f'{labels.index[labels.index.duplicated()][0]} has more than one label; name each file once.')
+    if labels.index.has_duplicates:
+        raise NotesError(f'{labels.index[labels.index.duplicated()][0]} has more than one label; name each file once.')
     known = set(labels)
     for row in decisions.itertuples():
-        if row.file not in labels.index: raise NotesError(f'There is a decision on {row.file}, which has no label; take it out of the decisions.')
+        if row.file not in labels.index:
+            raise NotesError(f'There is a decision on {row.file}, which has no label; take it out of the decisions.')
         if row.decision not in DECISIONS: raise NotesError(f"The decision on {row.file} is {row.decision!r}; use {', '.join(DECISIONS)}.")
         if row.decision == 'relabel' and row.label not in known:
             raise NotesError(f"The new label of {row.file} is {row.label!r}; use one of {', '.join(map(str, sorted(known)))}.")
@@ -186,8 +194,10 @@ def roll_out(
     seed:int=42,
 ) -> pd.DataFrame: # A row per week: share, mistakes and harmful (the model's mistakes that nobody checked)
     "Simulate the first weeks of a model in use; raises `NotesError` for shares that are none"
-    if len(shares) != len(checked): raise NotesError(f'There are {len(shares)} weeks of shares and {len(checked)} of checks; give one of each per week.')
-    for name, values in dict(shares=shares, checked=checked, error_rate=[error_rate], stop_at=[stop_at]).items(): _check_share(name, *values)
+    if len(shares) != len(checked):
+        raise NotesError(f'There are {len(shares)} weeks of shares and {len(checked)} of checks; give one of each per week.')
+    for name, values in dict(shares=shares, checked=checked, error_rate=[error_rate], stop_at=[stop_at]).items():
+        _check_share(name, *values)
     rng, rows, on = np.random.default_rng(seed), [], True
     for share, look in zip(shares, checked):
         answers = round(on*share*decisions)
@@ -207,7 +217,8 @@ def feedback_loop(
 ) -> pd.DataFrame: # A row per round, from 0: share of the kind in the data, and shown, how often the model then shows it
     "Simulate a model that is trained again and again on the outcome of its own decisions; raises `NotesError`"
     _check_share('first_share and explore', first_share, explore)
-    if not (strength > 0 and rounds >= 1 and decisions >= 1): raise NotesError('The strength must be above 0, and rounds and decisions at least 1.')
+    if not (strength > 0 and rounds >= 1 and decisions >= 1):
+        raise NotesError('The strength must be above 0, and rounds and decisions at least 1.')
     rng, share, rows = np.random.default_rng(seed), first_share, []
     for _ in range(rounds + 1):
         favoured = share**strength/(share**strength + (1 - share)**strength)
