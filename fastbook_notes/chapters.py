@@ -138,7 +138,8 @@ def execute(
     start, failure = time.perf_counter(), ''
     with tempfile.TemporaryDirectory(prefix='notes-', ignore_cleanup_errors=True) as sockets:
         config = Config() if os.name == 'nt' else Config(KernelManager={'transport': 'ipc', 'ip': f'{sockets}/kernel'})
-        client = NotebookClient(notebook, config=config, kernel_name='python3', timeout=cell_timeout, coalesce_streams=True, on_cell_start=started,
+        client = NotebookClient(notebook, config=config, kernel_name='python3', timeout=cell_timeout,
+                                coalesce_streams=True, on_cell_start=started,
                                 resources={'metadata': {'path': str(folder)}})
         try: client.execute(env={**os.environ, 'FASTBOOK_NOTES_DATA': str(data)}, stderr=subprocess.DEVNULL)
         except CellExecutionError as e: failure = f'{e.ename}: {e.evalue}'
@@ -202,7 +203,8 @@ def _is_litter(
     data = output.get('data', {})
     if 'application/vnd.jupyter.widget-view+json' in data: return bool(re.search(r'\d+%\|', data.get('text/plain', '')))
     html = ''.join(data.get('text/html', ' ')).strip()
-    return output.output_type == 'display_data' and 'text/html' in data and re.fullmatch(r'(<style>.*</style>)?', html, re.DOTALL) is not None
+    return output.output_type == 'display_data' and 'text/html' in data and re.fullmatch(r'(<style>.*</style>)?', html,
+        re.DOTALL) is not None
 
 def code_digest(
     notebook, # As nbformat reads it
@@ -225,7 +227,8 @@ def _shown_widgets(
         if (old := left.pop(0)) not in names and old in stored:
             names[old] = f'widget{len(names)}'
             left += sorted(refers[old] & set(stored), key=list(stored).index)
-        if not left: left = [id for id in stored if id not in names and stored[id]['model_name'].endswith('LinkModel') and refers[id] & set(names)]
+        if not left:
+            left = [id for id in stored if id not in names and stored[id]['model_name'].endswith('LinkModel') and refers[id] & set(names)]
     if not names: return {}
     for view in views: view['model_id'] = names.get(view['model_id'], view['model_id'])
     kept = json.dumps({new: stored[old] for old, new in names.items()})
@@ -237,8 +240,9 @@ def store_outputs(
     on_cell:Callable=lambda done, of: None, # Called with how many code cells are done, of how many
 ) -> Run: # If it failed, the notebook is as it was
     "Execute a notebook on the sample and store its outputs in it"
-    import nbformat
     from importlib.metadata import version
+
+    import nbformat
     from nbdev.clean import clean_nb
     notebook = nbformat.read(path, as_version=4)
     run = execute(notebook, path.stem, 'sample', path.parent, on_cell)
@@ -288,8 +292,10 @@ def readme_of(
     config = Config(TagRemovePreprocessor=dict(enabled=True, remove_input_tags={'no-source'}))
     notebook.metadata.language_info = {'name': 'python'}
     notebook.cells = [_for_readme(cell) for cell in notebook.cells if 'hide' not in _directives(cell)]
-    text, resources = MarkdownExporter(config=config).from_notebook_node(notebook, resources={'output_files_dir': f'{folder}/images', 'unique_key': 'index'})
-    text = re.sub(r'\]\((?![a-z]+:|#|' + re.escape(folder) + r'/images/)([^)\s]+)\)', lambda link: f'](' + posixpath.normpath(f'{folder}/{link[1]}') + ')', text)
+    text, resources = MarkdownExporter(config=config).from_notebook_node(notebook,
+        resources={'output_files_dir': f'{folder}/images', 'unique_key': 'index'})
+    text = re.sub(r'\]\((?![a-z]+:|#|' + re.escape(folder) + r'/images/)([^)\s]+)\)',
+                  lambda link: '](' + posixpath.normpath(f'{folder}/{link[1]}') + ')', text)
     return re.sub(r'\n{3,}', '\n\n', text).strip() + '\n', {Path(name).name: data for name, data in resources['outputs'].items()}
 
 def write_readme(

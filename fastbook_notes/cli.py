@@ -55,7 +55,8 @@ def _run_all(wanted, data, out):
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         for chapter in wanted:
             task = progress.add_task(chapter.name, total=None)
-            run = chapters.run_chapter(chapter, out, data, lambda done, of: progress.update(task, completed=done, total=of))
+            def moved(done, of, task=task): progress.update(task, completed=done, total=of)
+            run = chapters.run_chapter(chapter, out, data, moved)
             progress.stop_task(task)
             runs.append(run)
             if not console.is_terminal: console.print(f'{chapter.name}: {"failed" if run.failure else "done"} in {run.seconds:.0f} s')
@@ -66,6 +67,7 @@ def summary(
 ) -> str: # A table as text
     "The table at the end of a run: chapter, data, model, metric, seconds"
     from io import StringIO
+
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -150,6 +152,7 @@ def data_command(context: typer.Context):
     "List the data sets."
     if context.invoked_subcommand: return
     from rich.table import Table
+
     from fastbook_notes.data.datasets import list_datasets
     from fastbook_notes.files import cache_folder
     table = Table('name', 'size', 'MB', 'licence')
@@ -181,6 +184,7 @@ def check_command(
     "Look for files that are no pictures, duplicates, leaks and missing labels; exit status 1 if there is something."
     from rich.table import Table
     from rich.text import Text
+
     from fastbook_notes.data.dataset_checks import check_dataset
     from fastbook_notes.data.quarantine import quarantine, restore
     if undo:

@@ -1,4 +1,4 @@
-"""From a line through a few points to a classifier of cats and dogs: what a model is, how it is trained, and how to tell whether it has learned anything
+"""From a line through a few points to a classifier of cats and dogs: what a model is, and how to tell whether it has learned anything
 
 Docs: https://fastbook-notes.github.io/fastbook_notes/intro.html.md"""
 
@@ -103,15 +103,22 @@ def fit_line(
             raise NotesError(f'The loss grows at a learning rate of {lr:g}; take a lower one, for example {lr/10:g}.')
     return pd.DataFrame(rows, columns=['w', 'b', 'loss']).rename_axis('step')
 
-# %% ../nbs/01_intro.ipynb #dbe11c56
+# %% ../nbs/01_intro.ipynb #596fa8b5
 from collections.abc import Callable
 from pathlib import Path
+
+from .quiet_imports import import_quietly
+
+# %% ../nbs/01_intro.ipynb #37beede4
+import_quietly('fastai.vision.all');
+
+# %% ../nbs/01_intro.ipynb #6ee49eba
+from fastai.vision.all import CategoryBlock, DataBlock, DataLoaders, Learner, RandomSplitter, Resize, Transform, delegates, error_rate
 
 from .data.dataset_checks import usable_pictures
 from .data.pictures import picture_block, picture_files
 from .models.heads import words_learner
 from .models.predictor import Predictor, predictor_of
-from fastai.vision.all import CategoryBlock, DataBlock, DataLoaders, Learner, RandomSplitter, Resize, Transform, delegates, error_rate
 
 # %% ../nbs/01_intro.ipynb #379edde4
 def is_cat(

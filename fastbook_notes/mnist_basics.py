@@ -19,8 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
-from .errors import NotesError
 from .data.pictures import is_picture, open_picture
+from .errors import NotesError
 
 # %% ../nbs/04_mnist_basics.ipynb #1e325d29
 def _pixels(

@@ -17,18 +17,29 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from fastai.vision.all import (
+    AccumMetric,
+    ColReader,
+    DataBlock,
+    DataLoaders,
+    Learner,
+    MultiCategoryBlock,
+    PILImage,
+    Resize,
+    ResizeMethod,
+    delegates,
+    noop,
+)
 from PIL import Image
 from sklearn.metrics import average_precision_score
 from torch import Tensor
 
-from .models.heads import words_learner
 from .data.dataset_checks import usable_pictures
+from .data.pictures import picture_block
 from .data.tables import check_table, field_of, is_valid_of, read_table, split_labels
 from .errors import NotesError
-from .data.pictures import picture_block
-from .models.predictor import Predictor, predictor_of
-from fastai.vision.all import (AccumMetric, ColReader, DataBlock, DataLoaders, Learner, MultiCategoryBlock, PILImage, Resize, ResizeMethod,
-                               delegates, noop)
+from .models.heads import words_learner
+from .models.model_folder import Predictor, predictor_of
 
 # %% ../nbs/06_multicat.ipynb #a8f60798
 def labels_of(

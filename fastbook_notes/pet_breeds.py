@@ -14,16 +14,27 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from fastai.vision.all import (
+    Callback,
+    CategoryBlock,
+    DataBlock,
+    DataLoaders,
+    L,
+    Learner,
+    RandomSplitter,
+    Resize,
+    aug_transforms,
+    delegates,
+    error_rate,
+)
 from PIL import Image
 from torch import Tensor, nn
 
-from .models.heads import words_learner
 from .data.dataset_checks import usable_pictures
-from .errors import NotesError
 from .data.pictures import picture_block, picture_files, training_picture
-from .models.predictor import Predictor, predictor_of
-from fastai.vision.all import (Callback, CategoryBlock, DataBlock, DataLoaders, L, Learner, RandomSplitter, Resize, aug_transforms, delegates,
-                               error_rate)
+from .errors import NotesError
+from .models.heads import words_learner
+from .models.model_folder import Predictor, predictor_of
 
 # %% ../nbs/05_pet_breeds.ipynb #da54f8b8
 def breed_of(

@@ -12,13 +12,13 @@ __all__ = ['DECISIONS', 'expected_cost', 'augmented', 'audit', 'picture_features
 import numpy as np
 import pandas as pd
 import torch
+from fastai.vision.all import CategoryBlock, DataBlock, IndexSplitter, Learner, Resize, TransformBlock, error_rate, noop
 from torch import nn
 
-from .models.backbones import pretrained_learner
 from .data.pictures import picture_block
 from .errors import NotesError
+from .models.backbones import pretrained_learner
 from .models.engine import fuse_for_inference
-from fastai.vision.all import CategoryBlock, DataBlock, IndexSplitter, Learner, Resize, TransformBlock, error_rate, noop
 
 # %% ../nbs/02_production.ipynb #a6e93879
 def expected_cost(

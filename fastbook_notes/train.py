@@ -36,8 +36,16 @@ from safetensors import SafetensorError, safe_open
 from torch import distributed
 
 from .models.checkpoints import CHECKPOINT_FILE, Checkpoints, split_items
-from .models.distributed import (Process, data_parallel, destroy_process_group, init_process_group, local_main_process_first,
-                                               share_features, single_process, this_process)
+from fastbook_notes.models.distributed import (
+    Process,
+    data_parallel,
+    destroy_process_group,
+    init_process_group,
+    local_main_process_first,
+    share_features,
+    single_process,
+    this_process,
+)
 from .models.engine import split_at_head
 from .models.features import feature_dataloaders, fit_frozen
 from .models.model_folder import MODEL_FILE, check_can_save, save_model

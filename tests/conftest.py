@@ -48,7 +48,9 @@ def processes_with(mark: str, value: str, patience: float = 0) -> list[str]:
     while True:
         found = []
         for process in psutil.process_iter():
-            try: found += [' '.join(process.cmdline())] if process.environ().get(mark) == value and process.status() != psutil.STATUS_ZOMBIE else []
+            try:
+                if process.environ().get(mark) != value or process.status() == psutil.STATUS_ZOMBIE: continue
+                found.append(' '.join(process.cmdline()))
             except (psutil.Error, OSError): continue
         if not found or time.monotonic() > end: return found
         time.sleep(0.2)

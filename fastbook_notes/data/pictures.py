@@ -19,10 +19,22 @@ from pathlib import Path, PurePath
 from threading import Lock
 
 import numpy as np
-from PIL import AvifImagePlugin, BmpImagePlugin, GifImagePlugin, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError, features
+from PIL import (  # noqa: F401 -- a plugin that was imported can open files
+    AvifImagePlugin,
+    BmpImagePlugin,
+    ExifTags,
+    GifImagePlugin,
+    Image,
+    ImageOps,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    UnidentifiedImageError,
+    WebPImagePlugin,
+    features,
+)
 
-from .picture_formats import FORMATS, MAX_BYTES, MAX_JPEG_PIXELS, MAX_PIXELS, describe_content, excess_of, format_of
+from .picture_formats import MAX_BYTES, MAX_JPEG_PIXELS, MAX_PIXELS, describe_content, excess_of, format_of
 from ..errors import NotesError
 
 # %% ../../nbs/data/pictures.ipynb #797f4a03
@@ -75,8 +87,12 @@ def _walk(
         try:
             known = os.stat(folder/place)
             with os.scandir(folder/place) as found: entries = sorted(found, key=lambda entry: entry.name)
-        except OSError: passed["folders that can't be read"] += 1; continue
-        if (known.st_dev, known.st_ino) in seen: passed['linked folders'] += 1; continue
+        except OSError:
+            passed["folders that can't be read"] += 1
+            continue
+        if (known.st_dev, known.st_ino) in seen:
+            passed['linked folders'] += 1
+            continue
         seen.add((known.st_dev, known.st_ino))
         below = []
         for entry in entries:

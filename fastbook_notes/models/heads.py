@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 import timm
 import torch
-from fastai.vision.all import BCEWithLogitsLossFlat, Callback, DataLoaders, L, Learner, delegates, model_meta
+from fastai.vision.all import BCEWithLogitsLossFlat, Callback, DataLoaders, Learner, delegates, model_meta
 from torch import Tensor, nn
 
 from .backbones import find_arch, lite0_weights, pretrained_learner
@@ -109,7 +109,7 @@ def words_head(
 WORDS_TEMPERATURE = 0.6 # For cats and dogs, and breeds, at 224 pixels
 
 # %% ../../nbs/models/heads.ipynb #326d202e
-ANCHOR = 0.003 # The strongest of 0.001, 0.003, 0.01 and 0.03 at which drawn and real scenes were still learned
+ANCHOR = 0.002 # Of 0.001, 0.0015, 0.002, 0.003 and 0.01 the one that keeps both: drawn scenes are learned, real ones not forgotten
 
 class Anchor(Callback):
     "Pull the weights of the last linear layer towards their values when this was made"
@@ -145,7 +145,7 @@ def words_learner(
     report:Callable=print, # Is told which classes begin without words
     **kwargs
 ) -> Learner: # Its body is frozen if it is pretrained
-    "`pretrained_learner` with a head from ImageNet's words, or fastai's if its options are given; raises `NotesError` for what can't be had"
+    "A learner whose head begins with ImageNet's words, or is fastai's if its options are given; raises what `pretrained_learner` raises"
     if head not in ('words', 'random', 'fastai'): raise NotesError(f"There is no head {head!r}; use 'words', 'random' or 'fastai'.")
     learn = pretrained_learner(dls, arch, pretrained, **kwargs)
     vocab = getattr(dls, 'vocab', None)

@@ -6,7 +6,7 @@ Docs: https://fastbook-notes.github.io/fastbook_notes/models/model_folder.html.m
 
 # %% auto #0
 __all__ = ['MODEL_FILE', 'DESCRIPTION_FILE', 'CARD_FILE', 'ONNX_FILE', 'MAX_HEADER', 'check_can_save', 'save_model', 'load_model',
-           'set_card']
+           'set_card', 'predictor_of']
 
 # %% ../../nbs/models/model_folder.ipynb #95b425e4
 import hashlib
@@ -96,7 +96,8 @@ def _learner_probabilities(
     mixed = [cb for cb in learn.cbs if type(cb).__name__ in ('MixedPrecision', 'NonNativeMixedPrecision')]
     with learn.no_bar(), learn.no_logging(), learn.removed_cbs(mixed):
         try: return learn.predict(file)[2]
-        except (AttributeError, KeyError, TypeError, IndexError, AssertionError, NotesError): return learn.predict(PILImage(open_picture(file)))[2]
+        except (AttributeError, KeyError, TypeError, IndexError, AssertionError, NotesError):
+            return learn.predict(PILImage(open_picture(file)))[2]
 
 def _check_same(
     learn, # A fastai learner
@@ -308,3 +309,13 @@ def set_card(
     except ValueError as e: raise NotesError(f'The card of {folder} stays as it is: {e}; shorten it.') from e
     _write_model(Path(folder), description, state)
     return Path(folder)
+
+# %% ../../nbs/models/model_folder.ipynb #26521bfe
+def predictor_of(
+    source, # A fastai learner, a `Predictor`, or a folder from `save_model`
+    **kwargs # For a learner: what `describe_learner` takes, e.g. `names`
+) -> Predictor:
+    "Whatever holds a model, as a `Predictor`; a learner isn't changed, and goes on sharing its weights; raises `NotesError`"
+    if isinstance(source, Predictor): return source
+    if isinstance(source, (str, Path)): return load_model(source)
+    return Predictor(source.model, describe_learner(source, **kwargs), next(source.model.parameters()).device)
