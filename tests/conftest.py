@@ -17,6 +17,7 @@ import pytest
 from browser import OPTIONS, find_browser
 
 ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT/'tools')) # Programs of the repository that the wheel doesn't carry
 NOTEBOOKS = sorted(p for p in (ROOT/'nbs').rglob('*.ipynb') if '.ipynb_checkpoints' not in p.parts)
 
 

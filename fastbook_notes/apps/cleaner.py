@@ -20,8 +20,8 @@ import pandas as pd
 import traitlets
 
 from .serving import front_end, with_fallback
-from ..data.datasets import PICTURES, default_size, get_dataset
-from ..data.pictures import open_picture
+from ..data.datasets import default_size, get_dataset
+from ..data.pictures import open_picture, picture_files
 from ..errors import NotesError
 from ..files import atomic_folder, cache_folder
 
@@ -199,7 +199,7 @@ def cleaner_from_folders(
     "Clean a data set whose labels are folders"
     folder = Path(folder).expanduser().absolute()
     if not folder.is_dir(): raise NotesError(f'There is no folder {folder}; give one that holds a folder of pictures for each class.')
-    files = [file for sub in sorted(folder.iterdir()) if sub.is_dir() for file in sorted(sub.iterdir()) if file.suffix.lower() in PICTURES]
+    files = [file for file in picture_files(folder) if file.parent.parent == folder]
     names = [file.relative_to(folder).as_posix() for file in files]
     table = kept_losses(files, [file.parent.name for file in files], names)
     return Cleaner(table, folder, move=True,
@@ -230,7 +230,7 @@ def cleaner_app(
     except NotesError:
         if data in ('sample', 'full') or not Path(data).expanduser().is_dir(): raise
         return cleaner_from_folders(data)
-    files = sorted(file for file in path.iterdir() if file.suffix.lower() in PICTURES)
+    files = picture_files(path)
     rng = np.random.default_rng(42)
     files = [files[i] for i in sorted(rng.permutation(len(files))[:limit])]
     labels = ['cat' if file.name[0].isupper() else 'dog' for file in files]
