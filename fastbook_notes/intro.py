@@ -14,7 +14,7 @@ import pandas as pd
 
 from .errors import NotesError
 
-# %% ../nbs/01_intro.ipynb #4b959e7a
+# %% ../nbs/01_intro.ipynb #18881365
 def _array(
     values, # Numbers: a list, an array, a pandas column, a tensor
     what:str, # What to call them in an error message
@@ -25,12 +25,14 @@ def _array(
     if not np.isfinite(array).all(): raise NotesError(f'{what} must be finite numbers; remove missing and infinite ones.')
     return array
 
+# %% ../nbs/01_intro.ipynb #76293ad4
 def _number(value, what) -> float:
     "One number; raises `NotesError` if it isn't"
     array = _array(value, what)
     if array.size != 1: raise NotesError(f'{what} must be one number, not {array.size}.')
     return array.item()
 
+# %% ../nbs/01_intro.ipynb #99072ae0
 def _points(x, y) -> tuple[np.ndarray, np.ndarray]:
     "Inputs and outputs as arrays; raises `NotesError` if they don't match"
     x, y = _array(x, 'x'), _array(y, 'y')
@@ -112,13 +114,13 @@ from .quiet_imports import import_quietly
 # %% ../nbs/01_intro.ipynb #37beede4
 import_quietly('fastai.vision.all');
 
-# %% ../nbs/01_intro.ipynb #6ee49eba
+# %% ../nbs/01_intro.ipynb #a47140eb
 from fastai.vision.all import CategoryBlock, DataBlock, DataLoaders, Learner, RandomSplitter, Resize, Transform, delegates, error_rate
 
 from .data.dataset_checks import usable_pictures
 from .data.pictures import picture_block, picture_files
 from .models.heads import words_learner
-from .models.predictor import Predictor, predictor_of
+from .models.model_folder import Predictor, predictor_of
 
 # %% ../nbs/01_intro.ipynb #379edde4
 def is_cat(
@@ -132,7 +134,7 @@ def is_cat(
     raise NotesError(f"{name or 'A file with no name'} doesn't say whether it is a cat; "
                      'name cats like Birman_12.jpg and dogs like beagle_3.jpg.')
 
-# %% ../nbs/01_intro.ipynb #1ea19c28
+# %% ../nbs/01_intro.ipynb #04ac0207
 def _cat_files(path, limit) -> list[Path]:
     "The pictures to train on, sorted; raises `NotesError` if there are fewer than five of a kind"
     if not path.is_dir(): raise NotesError(f"There is no folder {path}; give one with pictures, for example get_dataset('PETS')/'images'.")
@@ -144,6 +146,7 @@ def _cat_files(path, limit) -> list[Path]:
     if min(cats, len(files) - cats) >= 5: return files
     raise NotesError(f'There are {cats} cats and {len(files) - cats} dogs {among}; give at least 5 of each.')
 
+# %% ../nbs/01_intro.ipynb #f4172348
 def _check_shares(files, valid_pct, seed):
     "Raise `NotesError` if a split leaves nothing to measure on, or only one kind to train on"
     if not 0 < valid_pct < 1 or not int(valid_pct*len(files)):
