@@ -106,7 +106,8 @@ def test_settings_that_leave_nothing(pets, setting):  # noqa: F811
 def test_the_split_is_fastais(pets):  # noqa: F811
     from fastai.vision.all import ImageDataLoaders, Resize
     files = sorted(pets.glob('*.png'))
-    book = ImageDataLoaders.from_name_func(pets, files, valid_pct=0.2, seed=42, label_func=intro.is_cat, item_tfms=Resize(32), num_workers=0)
+    book = ImageDataLoaders.from_name_func(pets, files, valid_pct=0.2, seed=42, label_func=intro.is_cat, item_tfms=Resize(32),
+                                           num_workers=0)
     ours = intro.cat_dataloaders(pets, size=32)
     assert list(ours.valid_ds.items) == list(book.valid_ds.items) and list(ours.vocab) == list(book.vocab)
 
@@ -134,7 +135,8 @@ def test_training_ends_where_scikit_learn_does(seed):
     assert intro.fit_line(x, y, 1000, bias=False).b.eq(0).all()
 
 
-ANYTHING = st.none() | st.text(max_size=5) | st.floats() | st.lists(st.floats(), max_size=4) | arrays(float, array_shapes(max_dims=3, max_side=5))
+TABLES = arrays(float, array_shapes(max_dims=3, max_side=5))
+ANYTHING = st.none() | st.text(max_size=5) | st.floats() | st.lists(st.floats(), max_size=4) | TABLES
 
 
 @given(st.data())
