@@ -8,10 +8,11 @@ Docs: https://fastbook-notes.github.io/fastbook_notes/pet_breeds.html.md"""
 __all__ = ['breed_of', 'pet_dataloaders', 'KeepStatistics', 'breed_learner', 'exponential', 'softmax', 'log_softmax', 'nll_loss',
            'cross_entropy', 'top_breeds']
 
-# %% ../nbs/05_pet_breeds.ipynb #d5fbeff0
+# %% ../nbs/05_pet_breeds.ipynb #8352a3ea
 import math
 from pathlib import Path
 
+# %% ../nbs/05_pet_breeds.ipynb #032223b1
 import numpy as np
 import torch
 from PIL import Image
@@ -93,12 +94,12 @@ def breed_learner(
     "A learner for breeds, whose head begins with ImageNet's words for them; a pretrained body keeps its statistics"
     return words_learner(dls, arch, pretrained, metrics=metrics, cbs=L(cbs) + (L(KeepStatistics()) if pretrained else L()), **kwargs)
 
-# %% ../nbs/05_pet_breeds.ipynb #1e5c5f62
+# %% ../nbs/05_pet_breeds.ipynb #ab546820
 def _float_tensor(
     numbers, # A tensor of any kind, an array or a list
 ) -> Tensor: # A plain float tensor
     "Numbers as PyTorch has them; raises `NotesError` for what isn't a number"
-    try: x = torch.as_tensor(numbers if isinstance(numbers, Tensor) else np.asarray(numbers))
+    try: x = torch.as_tensor(numbers if isinstance(numbers, Tensor) else np.array(numbers))
     except (TypeError, ValueError, RuntimeError):
         raise NotesError('These are not all numbers, or the rows differ in length; give a tensor, an array or a list of numbers.') from None
     if x.is_complex(): raise NotesError('Complex numbers are no activations; give real ones.')
@@ -161,7 +162,7 @@ def _class_numbers(
         raise NotesError(f'A target is outside the {rows.shape[1]} classes; give numbers from 0 to {rows.shape[1] - 1}.')
     return whole.to(rows.device)
 
-# %% ../nbs/05_pet_breeds.ipynb #b3240cb2
+# %% ../nbs/05_pet_breeds.ipynb #53e3d45e
 _REDUCTIONS = {'mean': torch.mean, 'sum': torch.sum, 'none': lambda losses: losses}
 
 def nll_loss(
@@ -170,7 +171,7 @@ def nll_loss(
     reduction:str='mean', # `mean`, `sum`, or `none` for one loss per item
 ) -> Tensor: # A scalar, or (n,) for `none`
     "Minus the log-probability of the right class; raises `NotesError` if targets, shapes or the reduction don't fit"
-    if reduction not in _REDUCTIONS: raise NotesError(f"There is no reduction {reduction!r}; use {', '.join(_REDUCTIONS)}.")
+    if reduction not in list(_REDUCTIONS): raise NotesError(f"There is no reduction {reduction!r}; use {', '.join(_REDUCTIONS)}.")
     log_probabilities = _float_tensor(log_probabilities)
     targets = _class_numbers(targets, log_probabilities)
     return _REDUCTIONS[reduction](-log_probabilities.gather(1, targets[:, None])[:, 0])
