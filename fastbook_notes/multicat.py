@@ -68,13 +68,13 @@ def one_hot(
         encoded[slots[label]] = 1
     return encoded
 
-# %% ../nbs/06_multicat.ipynb #56b854dc
+# %% ../nbs/06_multicat.ipynb #a55f600c
 def _plain_tensor(
     values, # A tensor of any type, an array, or nested lists
     what:str, # Their name, for the error
 ) -> Tensor: # float32, or float64 if they are; keeps its gradient
     "Numbers as a plain floating-point tensor; raises `NotesError` for what isn't made of finite numbers"
-    try: values = torch.as_tensor(values if isinstance(values, Tensor) else np.asarray(values)).as_subclass(Tensor)
+    try: values = values.as_subclass(Tensor) if isinstance(values, Tensor) else torch.tensor(np.asarray(values))
     except (TypeError, ValueError, RuntimeError) as e:
         raise NotesError(f'The {what} can\'t be read as numbers ({e}); give a tensor, an array, or lists of the same length.') from e
     if values.is_complex(): raise NotesError(f'The {what} has complex numbers; give real ones.')
