@@ -10,7 +10,7 @@ __all__ = ['THRESHOLDS', 'labels_of', 'one_hot', 'decode_one_hot', 'split_by_is_
            'label_probabilities', 'accuracy_at', 'precision_recall_at', 'mean_average_precision', 'threshold_table',
            'best_threshold']
 
-# %% ../nbs/06_multicat.ipynb #f1909795
+# %% ../nbs/06_multicat.ipynb #ea6832ea
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 import torch
 from fastai.vision.all import (
-    AccumMetric, ColReader, DataBlock, DataLoaders, Learner, MultiCategoryBlock, PILImage, Resize, ResizeMethod, delegates,
+    AccumMetric, ColReader, DataBlock, DataLoaders, Learner, MultiCategoryBlock, Resize, ResizeMethod, delegates,
 )
 from PIL import Image
 from sklearn.metrics import average_precision_score
@@ -270,7 +270,8 @@ def mean_average_precision(
 ) -> float: # 0 to 1
     "The average precision of each label that some picture has, averaged over these labels; raises `NotesError` if no picture has any"
     inputs, targets = _checked(inputs, targets)
-    if inputs.ndim != 2: raise NotesError(f'Activations of shape {tuple(inputs.shape)} have no labels to average over; give (pictures, labels).')
+    if inputs.ndim != 2:
+        raise NotesError(f'Activations of shape {tuple(inputs.shape)} have no labels to average over; give (pictures, labels).')
     scores, there = inputs.detach().cpu().numpy(), targets.bool().cpu().numpy()
     present = np.flatnonzero(there.any(axis=0))
     if not len(present): raise NotesError('None of the pictures has a label; give pictures of which some do.')

@@ -53,7 +53,8 @@ REFUSED = {
     'nan activations': (x*math.nan, y, 'not finite'), 'infinite activations': (x/0, y, 'not finite'),
     'targets of 7': (x, y*7, 'a target of 7'), 'negative targets': (x, -y, 'a target of -1'), 'nan targets': (x, y*math.nan, 'not finite'),
     'fewer targets': (x, y[:2], "don't fit"), 'fewer labels': (x[:, :3], y, "don't fit"), 'nothing': (x[:0], y[:0], 'no activation'),
-    'rows of other lengths': ([[1., 2.], [3.]], y, "can't be read"), 'text': ('abc', y, "can't be read"), 'None': (None, y, "can't be read"),
+    'rows of other lengths': ([[1., 2.], [3.]], y, "can't be read"), 'text': ('abc', y, "can't be read"),
+    'None': (None, y, "can't be read"),
     'complex numbers': (x*1j, y, 'complex'),
 }
 
@@ -148,6 +149,7 @@ def test_loaders_that_can_not_be(change, tmp_path):
     from PIL import Image
     (tmp_path/'train').mkdir()
     for i in range(4): Image.new('RGB', (40, 30), (i, 0, 0)).save(tmp_path/'train'/f'{i}.png')
-    table = pd.DataFrame({'fname': [f'{i}.png' for i in range(4)], 'labels': ['a', 'a b', 'b', 'a'], 'is_valid': [False, False, True, True]})
+    table = pd.DataFrame({'fname': [f'{i}.png' for i in range(4)], 'labels': ['a', 'a b', 'b', 'a'],
+                          'is_valid': [False, False, True, True]})
     assert multicat_dataloaders(tmp_path, table, size=32, bs=2).one_batch()[1].shape == (2, 2)
     with pytest.raises(NotesError): multicat_dataloaders(tmp_path, table, **{'size': 32, 'bs': 2, **change})
