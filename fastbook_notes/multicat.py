@@ -1,4 +1,4 @@
-"""Pictures with any number of labels: a vector of zeros and ones as the target, a sigmoid for each label, and a threshold that turns probabilities into answers
+"""Pictures with any number of labels: targets of zeros and ones, a sigmoid for each label, and a threshold that turns probabilities into answers
 
 Docs: https://fastbook-notes.github.io/fastbook_notes/multicat.html.md"""
 
@@ -80,7 +80,7 @@ def _plain_tensor(
     if values.is_complex(): raise NotesError(f'The {what} has complex numbers; give real ones.')
     values = values if values.dtype == torch.float64 else values.float()
     if not values.isfinite().all():
-        raise NotesError(f'The {what} has values that are not finite (nan or inf); if a model made them, train it with a lower learning rate.')
+        raise NotesError(f'The {what} has values that are not finite (nan or inf); if a model made them, lower its learning rate.')
     return values
 
 # %% ../nbs/06_multicat.ipynb #9295eb45
@@ -247,7 +247,7 @@ def accuracy_at(
     targets:Tensor, # (n, labels) of 0 and 1
     threshold:float|Tensor=0.5, # Above which probability the answer is yes, 0 to 1; a tensor (labels,) has one for each label
 ) -> Tensor: # A scalar from 0 to 1
-    "The share of right answers to all questions 'is this label in this picture?'; raises `NotesError` if the targets or the threshold don't fit"
+    "The share of right answers to 'is this label in this picture?'; raises `NotesError` if the targets or the threshold don't fit"
     inputs, targets = _checked(inputs, targets)
     return ((inputs.sigmoid() > _cut_offs_for(threshold, inputs)) == targets.bool()).float().mean()
 

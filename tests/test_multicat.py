@@ -15,8 +15,17 @@ from sklearn.metrics import average_precision_score, precision_score, recall_sco
 
 from fastbook_notes.errors import NotesError
 from fastbook_notes.multicat import (
-    accuracy_at, best_threshold, binary_cross_entropy, decode_one_hot, labels_of, mean_average_precision, multicat_dataloaders, one_hot,
-    precision_recall_at, split_by_is_valid, threshold_table,
+    accuracy_at,
+    best_threshold,
+    binary_cross_entropy,
+    decode_one_hot,
+    labels_of,
+    mean_average_precision,
+    multicat_dataloaders,
+    one_hot,
+    precision_recall_at,
+    split_by_is_valid,
+    threshold_table,
 )
 
 LABELS = ['bus', 'car', 'cat', 'person']
