@@ -15,27 +15,16 @@ from pathlib import Path
 # %% ../nbs/05_pet_breeds.ipynb #032223b1
 import numpy as np
 import torch
-from fastai.vision.all import (
-    Callback,
-    CategoryBlock,
-    DataBlock,
-    DataLoaders,
-    L,
-    Learner,
-    RandomSplitter,
-    Resize,
-    aug_transforms,
-    delegates,
-    error_rate,
-)
 from PIL import Image
 from torch import Tensor, nn
 
-from .data.dataset_checks import usable_pictures
-from .data.pictures import picture_block, picture_files, training_picture
-from .errors import NotesError
 from .models.heads import words_learner
-from .models.model_folder import Predictor, predictor_of
+from .data.dataset_checks import usable_pictures
+from .errors import NotesError
+from .data.pictures import picture_block, picture_files, training_picture
+from .models.predictor import Predictor, predictor_of
+from fastai.vision.all import (Callback, CategoryBlock, DataBlock, DataLoaders, L, Learner, RandomSplitter, Resize, aug_transforms, delegates,
+                               error_rate)
 
 # %% ../nbs/05_pet_breeds.ipynb #c34d607d
 def breed_of(
