@@ -225,7 +225,7 @@ def train_command(
 
 @app.command('predict')
 def predict_command(
-    model: Annotated[Path, typer.Argument(metavar='MODEL_DIR', help='A folder from train, or from save_model; or cat_or_dog, breeds or labels.')],
+    model: Annotated[Path, typer.Argument(metavar='MODEL_DIR', help='From train or save_model; or cat_or_dog, breeds, labels.')],
     folder: Annotated[Path, typer.Argument(help='Pictures, also in folders below it; or one picture.')],
     out: Annotated[Path, typer.Option(metavar='FILE', help='A .csv or .parquet file; more rows are added.')] = Path('predictions.csv'),
     bs: Annotated[int, typer.Option(min=1, help='Pictures at a time.')] = 32,

@@ -89,7 +89,7 @@ function render({ model, el }) {
     const row = table.reduce((a, b) => Math.abs(b[0] - threshold()) < Math.abs(a[0] - threshold()) ? b : a);
     const [precision, recall] = row.slice(1).map((v) => v === null ? "not defined" : percent(v));
     slider.nextElementSibling.textContent = threshold().toFixed(2);
-    controls.querySelector(".measures").textContent = `At this threshold, of the labels that were named on validation data ${precision} were right (precision), and of those that were there ${recall} were named (recall).`;
+    controls.querySelector(".measures").textContent = row[2] === null ? "The precision and recall of this model were not measured." : `At this threshold, of the labels that were named on validation data ${precision} were right (precision), and of those that were there ${recall} were named (recall).`;
     made.forEach(accept);
   };
   const showControls = (content) => {

@@ -24,8 +24,8 @@ from PIL import Image, ImageOps
 
 from .serving import APPS, App, front_end, with_fallback
 from ..chapters import find_chapter
-from ..data.drawings.breeds import BREEDS
 from ..data.datasets import get_dataset
+from ..data.drawings.breeds import BREEDS
 from ..data.pictures import BadPicture, open_picture, picture_files
 from ..errors import NotesError
 
