@@ -206,7 +206,7 @@ def _card(
     recipe, vocab = recipe_of(chapter), learn.dls.vocab
     answers, (trained, validated) = list(map(str, recipe.names or vocab)), (len(learn.dls.train_ds), len(learn.dls.valid_ds))
     limits = [recipe.limits.format(n=len(vocab))]
-    if 'drawn' in source['data']: limits.append('It has seen only drawings: about a photo it is often wrong.')
+    if 'drawn' in source['data']: limits.append('It was trained on only drawings: expect more mistakes on photos.')
     return '\n'.join([f'# Chapter {chapter.number}: {chapter.module}', '',
         f"**Answers:** {', '.join(answers[:100])}{f' and {len(answers) - 100:,} others' if len(answers) > 100 else ''}.", '',
         f"**Data:** {source['data']}; licence: {source['licence'] or 'unknown'}. "

@@ -124,7 +124,7 @@ class Guide:
         "What the model says about a picture"
         label, probabilities = self.predictor.predict(picture)
         bars = [(_spoken(name), share) for name, share in self.predictor.top(probabilities, None if self.several else 5)]
-        note = 'This model has seen only drawings: about a photo it is often wrong.' if self.drawn else ''
+        note = 'This model was trained on only drawings: expect more mistakes on photos.' if self.drawn else ''
         if self.several:
             named = [_spoken(self.predictor.name_of(one)) for one in label]
             return dict(headline=', '.join(named) or 'nothing', neither='', bars=bars, note=note, heat=False, beside=[]), [_small(picture)]
