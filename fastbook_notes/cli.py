@@ -224,7 +224,7 @@ def train_command(
 
 @app.command('predict')
 def predict_command(
-    model: Annotated[Path, typer.Argument(metavar='MODEL_DIR', help='A folder from train, or from save_model.')],
+    model: Annotated[Path, typer.Argument(metavar='MODEL_DIR', help='From train or save_model; or cat_or_dog, breeds, labels.')],
     folder: Annotated[Path, typer.Argument(help='Pictures, also in folders below it; or one picture.')],
     out: Annotated[Path, typer.Option(metavar='FILE', help='A .csv or .parquet file; more rows are added.')] = Path('predictions.csv'),
     bs: Annotated[int, typer.Option(min=1, help='Pictures at a time.')] = 32,
@@ -232,6 +232,8 @@ def predict_command(
     "Label all pictures of a folder, however many."
     _tell(f'Loading the model {one_line(model)} ...')
     from fastbook_notes.models.predict_folder import predict_folder
+    from fastbook_notes.models.untrained import WORDS_MODELS, words_model
+    if str(model) in WORDS_MODELS and not model.exists(): model = words_model(str(model))
     try: predict_folder(model, folder, out, bs, _tell)
     except KeyboardInterrupt:
         print('Stopped. The same command goes on.', file=sys.stderr)
@@ -257,7 +259,8 @@ def _end_when_told():
 @app.command('app')
 def apps_command(
     name: Annotated[str | None, typer.Argument(metavar='[NAME]', help='Which app; without it, they are listed.')] = None,
-    data: Data = None,
+    data: Annotated[str | None, typer.Option(metavar='sample|full|FOLDER', help='Data to train on first; without it FASTBOOK_NOTES_DATA, '
+                    "else the apps for pictures show models made of ImageNet's words.")] = None,
     model: Annotated[Path | None, typer.Option(metavar='DIR', help='Your own model, from save_model or `fastbook-notes train`.')] = None,
     port: Annotated[int, typer.Option(help='Where it listens; if that is taken, the next free one.')] = 8866,
     host: Annotated[str, typer.Option(help='Who can reach it; by default, this machine only.')] = '127.0.0.1',
@@ -269,10 +272,10 @@ def apps_command(
     if name is None:
         for found in APPS: print(f'{found.name:<12}{found.says}')
         return
-    from fastbook_notes.data.datasets import absolute_path, default_size
-    found, data = find_app(name), data or default_size()
+    from fastbook_notes.data.datasets import absolute_path
+    found, data = find_app(name), data or os.environ.get('FASTBOOK_NOTES_DATA')
     public_place(base_url)
-    if data not in ('sample', 'full'): data = str(absolute_path(data))
+    if data and data not in ('sample', 'full'): data = str(absolute_path(data))
     print(f'{found.name}: making ready what it needs ...', flush=True)
     _end_when_told()
     try:

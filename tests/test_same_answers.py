@@ -50,10 +50,11 @@ def test_app_train_predict_and_chapter_say_the_same(pets, trained, tmp_path):
     from fastbook_notes.models.exports import learner_from
     from fastbook_notes.models.predict_folder import predict_folder
     from fastbook_notes.pet_breeds import pet_dataloaders, top_breeds
+    from fastbook_notes.train import RECIPES
     shown = prepare_app(find_app('breeds'), str(pets), str)
     assert shown != trained
     guide = find_guide(5, pets, shown)
-    learn = learner_from(trained, pet_dataloaders(pets, size=128, presize=128))
+    learn = learner_from(trained, pet_dataloaders(pets, size=RECIPES[5].size, presize=RECIPES[5].size))
     predict_folder(trained, pets, tmp_path/'out.csv', report=str)
     with (tmp_path/'out.csv').open(newline='', encoding='utf-8') as file: rows = list(csv.DictReader(file))
     assert len(rows) == 40

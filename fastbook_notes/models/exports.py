@@ -37,6 +37,17 @@ def _splitter_of(
     if hasattr(getattr(predictor.model[0], 'model', None), 'blocks'): return split_body
     return model_meta.get(arch, {}).get('split', default_split)
 
+def _fold_temperature(
+    head:nn.Module, # Its last layer has a weight; is changed
+    temperature:float|list[float], # Which divides the activations
+):
+    "Have the last layer put out what is left to divide otherwise, so that softmax or sigmoid can follow at once"
+    *_, last = head.modules()
+    scale = torch.as_tensor(temperature)
+    with torch.no_grad():
+        last.weight /= scale.reshape(-1, *[1]*(last.weight.ndim - 1))
+        if last.bias is not None: last.bias /= scale
+
 def learner_from(
     folder:str|Path, # From `save_model`
     dls, # fastai's `DataLoaders`, of pictures with the same classes
@@ -54,6 +65,7 @@ def learner_from(
     if not dls.after_batch.fs.filter(lambda tfm: isinstance(tfm, Normalize)):
         dls.add_tfms([Normalize.from_stats(picture.mean, picture.std)], 'after_batch')
     arch = architecture.name if architecture.library == 'timm' else find_arch(architecture.name)
+    if predictor.description.temperature != 1: _fold_temperature(predictor.parts[1], predictor.description.temperature)
     learn = Learner(dls, predictor.model.requires_grad_(True), splitter=_splitter_of(predictor, arch), **kwargs)
     learn.arch = arch
     return learn
