@@ -22,7 +22,7 @@ from .models.heads import words_learner
 from .data.dataset_checks import usable_pictures
 from .errors import NotesError
 from .data.pictures import picture_block, picture_files, training_picture
-from .models.predictor import Predictor, predictor_of
+from .models.model_folder import Predictor, predictor_of
 from fastai.vision.all import (Callback, CategoryBlock, DataBlock, DataLoaders, L, Learner, RandomSplitter, Resize, aug_transforms, delegates,
                                error_rate)
 
