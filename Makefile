@@ -70,16 +70,16 @@ preview: $(SITE) ## serve the website, and build it again on change
 bench: $(STAMP) ## measure every claim of speed, for half an hour, into benchmarks/ and the README
 	@for script in $$(grep -l '^if __name__' benchmarks/*.py | grep -v table.py); do $(BIN)/python $$script || exit 1; done
 	@$(BIN)/python benchmarks/table.py
-	@$(BIN)/fastbook-notes store index
+	@$(BIN)/python tools/store.py index
 
 export: $(STAMP) ## write fastbook_notes/ from the notebooks
 	$(BIN)/nbdev-export
 
 outputs: $(STAMP) ## execute every notebook on the sample and store its outputs
-	$(BIN)/fastbook-notes store
+	$(BIN)/python tools/store.py
 
 readme: $(STAMP) ## write README.md from nbs/index.ipynb
-	$(BIN)/fastbook-notes store index
+	$(BIN)/python tools/store.py index
 
 dist: $(STAMP) ## build the wheel and the sdist into dist/
 	$(BIN)/python -m build --outdir dist

@@ -1,4 +1,4 @@
-"Cats and dogs, from the files to a trained model: features once, against the book's recipe, fine-tuning of the same body, a bare pass over the pictures, and a second run."
+"Cats and dogs, from the files to a model: features once, against the book's recipe, fine-tuning of the body, a bare pass, a second run."
 from functools import partial
 
 from measure import options, own_cache, ratio_row, record, silent, take_turns
@@ -6,11 +6,12 @@ from measure import options, own_cache, ratio_row, record, silent, take_turns
 
 def main():
     given = options()
-    from fastbook_notes.models.features import fit_frozen
     import torch
     from fastai.vision.all import set_seed
+
     from fastbook_notes.data.datasets import describe_dataset, get_dataset
     from fastbook_notes.intro import cat_dataloaders, cat_learner
+    from fastbook_notes.models.features import fit_frozen
     path = get_dataset('PETS', given.data)
     size, limit, epochs = (64, 60, 2) if given.quick else (224, 600, 3)
     errors = {}
@@ -42,7 +43,8 @@ def main():
     with own_cache():
         trained('again', lambda learn: fit_frozen(learn, epochs))
         again = take_turns(dict(again=lambda: trained('again', lambda learn: fit_frozen(learn, epochs))), rounds, {})['again']
-    claim = f'cat or dog at {size} px, {epochs} epochs of the head, {min(limit, len(list((path/"images").iterdir())))} pictures of {describe_dataset(path)}, from the files to the model'
+    n = min(limit, len(list((path/'images').iterdir())))
+    claim = f'cat or dog at {size} px, {epochs} epochs of the head, {n} pictures of {describe_dataset(path)}, from the files to the model'
     errors = dict(errors={name: round(error, 4) for name, error in errors.items()})
     record(__file__, [ratio_row(claim, "the book's recipe: resnet34 (untrained), `fine_tune(1)`", took['ours'],
                                 took['book'], at_least=12, **errors),

@@ -11,12 +11,13 @@ PAYS = 1.05
 
 def main():
     given = options()
-    from fastbook_notes.models.engine import _merge_norms, fuse_for_inference
     import numpy as np
     import torch
-    from fastai.vision.all import PILImage, Resize, ImageDataLoaders, image2tensor
+    from fastai.vision.all import ImageDataLoaders, PILImage, Resize, image2tensor
     from PIL import Image
+
     from fastbook_notes.models.backbones import imagenet_lite0
+    from fastbook_notes.models.engine import _merge_norms, fuse_for_inference
     size, n = (64, 8) if given.quick else (224, 64)
     rounds = given.rounds or (1 if given.quick else 7)
     torch.manual_seed(0)
@@ -61,7 +62,7 @@ def main():
     for width, height in ((500, 375), (4000, 3000)):
         some = [jpeg(width//scale, height//scale) for _ in range(2 if given.quick else 8)]
         compare(f'JPEG of {width//scale} x {height//scale} decoded at a reduced scale',
-                lambda: [read(data, True) for data in some], lambda: [read(data, False) for data in some], 'decoded in full',
+                *(lambda some=some, draft=draft: [read(data, draft) for data in some] for draft in (True, False)), 'decoded in full',
                 differs=round(float((read(some[0], True).float() - read(some[0], False).float()).abs().mean()), 2))
 
     some = [jpeg(500, 375) for _ in range(8 if given.quick else 64)]

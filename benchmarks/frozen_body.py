@@ -1,4 +1,4 @@
-"The frozen lite0 body at 224 px: the engine's forms against plain PyTorch, quiet and beside one process that spins; and what an export costs."
+"The frozen lite0 body at 224 px: the engine's forms against plain PyTorch, quiet and beside a process that spins; what an export costs."
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -20,6 +20,7 @@ def busy():
 def main():
     given = options()
     import torch
+
     from fastbook_notes.models.backbones import imagenet_lite0
     from fastbook_notes.models.engine import _export, fuse_for_inference, onnx_form, split_for_cache
     size, n = (64, 8) if given.quick else (224, 48)

@@ -89,6 +89,7 @@ def own_cache():
     "A cache for features and graphs that starts empty, while the data sets stay where they are"
     import tempfile
     from unittest.mock import patch
+
     from fastbook_notes.models import engine, features
     with tempfile.TemporaryDirectory() as folder, patch.object(features, 'cache_folder',
                                                                lambda: Path(folder)), patch.object(engine,

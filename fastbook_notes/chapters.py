@@ -6,15 +6,10 @@ Docs: https://fastbook-notes.github.io/fastbook_notes/chapters.html.md"""
 
 # %% auto #0
 __all__ = ['CHAPTERS', 'RESULT_MIME', 'notebooks_folder', 'Chapter', 'find_chapter', 'ChapterResult', 'stored_result', 'Run',
-           'execute', 'write_whole', 'write_run', 'run_chapter', 'code_digest', 'store_outputs', 'stored_run',
-           'readme_of', 'write_readme']
+           'execute', 'write_run', 'run_chapter', 'stored_run']
 
 # %% ../nbs/chapters.ipynb #8e82190b
-import hashlib
-import json
 import os
-import posixpath
-import re
 import subprocess
 import tempfile
 import time
@@ -25,6 +20,7 @@ from html import escape
 from pathlib import Path
 
 from .errors import NotesError
+from .files import atomic_file
 
 # %% ../nbs/chapters.ipynb #6f6c7624
 def notebooks_folder() -> Path: # The folder with `index.ipynb` and the chapters
@@ -138,28 +134,25 @@ def execute(
     start, failure = time.perf_counter(), ''
     with tempfile.TemporaryDirectory(prefix='notes-', ignore_cleanup_errors=True) as sockets:
         config = Config() if os.name == 'nt' else Config(KernelManager={'transport': 'ipc', 'ip': f'{sockets}/kernel'})
-        client = NotebookClient(notebook, config=config, kernel_name='python3', timeout=cell_timeout, coalesce_streams=True, on_cell_start=started,
+        client = NotebookClient(notebook, config=config, kernel_name='python3', timeout=cell_timeout,
+                                coalesce_streams=True, on_cell_start=started,
                                 resources={'metadata': {'path': str(folder)}})
         try: client.execute(env={**os.environ, 'FASTBOOK_NOTES_DATA': str(data)}, stderr=subprocess.DEVNULL)
         except CellExecutionError as e: failure = f'{e.ename}: {e.evalue}'
         except CellTimeoutError: failure = f'took longer than {cell_timeout:.0f} s'
-        except (DeadKernelError, RuntimeError) as e: failure = f'the kernel died, perhaps for want of memory ({e})'
+        except (DeadKernelError, RuntimeError, AssertionError) as e: failure = f'the kernel died, perhaps for want of memory ({e})'
     seconds = time.perf_counter() - start
     if failure: return Run(name, seconds, failure=_failure(notebook.cells, current[0], failure))
     on_cell(len(code_cells), len(code_cells))
     return Run(name, seconds, stored_result(notebook))
 
 # %% ../nbs/chapters.ipynb #37094336
-def write_whole(
-    path:Path, # A file, which is replaced if it is there
-    text:str, # What it shall hold
+def _write(
+    file:Path, # Is replaced if it is there
+    text:str,
 ):
     "Write a text file whole or not at all"
-    aside = path.with_name(f'.{path.name}.part')
-    try:
-        aside.write_text(text, encoding='utf-8', newline='\n')
-        aside.replace(path)
-    finally: aside.unlink(missing_ok=True)
+    with atomic_file(file) as part: part.write_text(text, encoding='utf-8', newline='\n')
 
 def write_run(
     notebook, # An executed notebook
@@ -171,11 +164,11 @@ def write_run(
     from nbconvert import HTMLExporter
     from traitlets.config import Config
     out.mkdir(parents=True, exist_ok=True)
-    write_whole(out/f'{name}.ipynb', nbformat.writes(notebook) + '\n')
+    _write(out/f'{name}.ipynb', nbformat.writes(notebook) + '\n')
     exporter = HTMLExporter(config=Config(HTMLExporter=dict(require_js_url='', mathjax_url='', jquery_url='', jupyter_widgets_base_url='')))
     exporter.mermaid_js_url = exporter.mermaid_layout_elk_js_url = ''
     page, _ = exporter.from_notebook_node(notebook, resources={'metadata': {'name': name}})
-    write_whole(out/f'{name}.html', page)
+    _write(out/f'{name}.html', page)
 
 def run_chapter(
     chapter:Chapter, # Which
@@ -192,67 +185,6 @@ def run_chapter(
     write_run(notebook, chapter.name, out)
     return run
 
-# %% ../nbs/chapters.ipynb #c44af9bc
-_VERSIONS = ('fastai', 'torch', 'timm', 'pandas', 'numpy', 'pillow')
-
-def _is_litter(
-    output, # Of a cell
-) -> bool:
-    "Whether an output is a finished progress bar, or the style of one, and nothing else"
-    data = output.get('data', {})
-    if 'application/vnd.jupyter.widget-view+json' in data: return bool(re.search(r'\d+%\|', data.get('text/plain', '')))
-    html = ''.join(data.get('text/html', ' ')).strip()
-    return output.output_type == 'display_data' and 'text/html' in data and re.fullmatch(r'(<style>.*</style>)?', html, re.DOTALL) is not None
-
-def code_digest(
-    notebook, # As nbformat reads it
-) -> str: # Hexadecimal
-    "A digest of all code cells' sources"
-    sources = [cell.source for cell in notebook.cells if cell.cell_type == 'code']
-    return hashlib.sha256('\0'.join(sources).encode()).hexdigest()[:16]
-
-_VIEW, _STATE = 'application/vnd.jupyter.widget-view+json', 'application/vnd.jupyter.widget-state+json'
-
-def _shown_widgets(
-    notebook, # Executed, as nbclient leaves it
-) -> dict: # To be added to the notebook's metadata; empty if no widget is shown
-    "The states of the widgets that the outputs show, by ids that are the same each time"
-    stored = notebook.metadata.get('widgets', {}).get(_STATE, {}).get('state', {})
-    views = [output['data'][_VIEW] for cell in notebook.cells for output in cell.get('outputs', []) if _VIEW in output.get('data', {})]
-    refers = {id: set(re.findall(r'IPY_MODEL_(\w+)', json.dumps(model['state']))) for id, model in stored.items()}
-    left, names = [view['model_id'] for view in views], {}
-    while left:
-        if (old := left.pop(0)) not in names and old in stored:
-            names[old] = f'widget{len(names)}'
-            left += sorted(refers[old] & set(stored), key=list(stored).index)
-        if not left: left = [id for id in stored if id not in names and stored[id]['model_name'].endswith('LinkModel') and refers[id] & set(names)]
-    if not names: return {}
-    for view in views: view['model_id'] = names.get(view['model_id'], view['model_id'])
-    kept = json.dumps({new: stored[old] for old, new in names.items()})
-    for old, new in names.items(): kept = kept.replace(f'IPY_MODEL_{old}', f'IPY_MODEL_{new}')
-    return {'widgets': {_STATE: {'version_major': 2, 'version_minor': 0, 'state': json.loads(kept)}}}
-
-def store_outputs(
-    path:Path, # A notebook in a checkout
-    on_cell:Callable=lambda done, of: None, # Called with how many code cells are done, of how many
-) -> Run: # If it failed, the notebook is as it was
-    "Execute a notebook on the sample and store its outputs in it"
-    import nbformat
-    from importlib.metadata import version
-    from nbdev.clean import clean_nb
-    notebook = nbformat.read(path, as_version=4)
-    run = execute(notebook, path.stem, 'sample', path.parent, on_cell)
-    if run.failure: return run
-    for cell in notebook.cells:
-        if cell.cell_type == 'code': cell.outputs = [output for output in cell.outputs if not _is_litter(output)]
-    widgets = _shown_widgets(notebook)
-    clean_nb(notebook)
-    notebook.metadata = {'kernelspec': {'display_name': 'python3', 'language': 'python', 'name': 'python3'},
-                         'fastbook_notes': {'run': {'code': code_digest(notebook), 'data': 'sample', 'seconds': round(run.seconds),
-                                           'versions': {name: version(name) for name in _VERSIONS}}}, **widgets}
-    write_whole(path, nbformat.writes(notebook) + '\n')
-    return run
-
 # %% ../nbs/chapters.ipynb #ee0ffc89
 def stored_run(
     path:Path, # A notebook whose outputs are stored
@@ -261,44 +193,3 @@ def stored_run(
     import nbformat
     notebook = nbformat.read(path, as_version=4)
     return Run(path.stem, notebook.metadata.get('fastbook_notes', {}).get('run', {}).get('seconds', 0), stored_result(notebook))
-
-# %% ../nbs/chapters.ipynb #8f505cc7
-def _directives(
-    cell, # Of a notebook
-) -> set[str]:
-    "What a code cell asks for in its first lines, for example `hide`"
-    return {line.removeprefix('#|').strip() for line in cell.source.splitlines() if cell.cell_type == 'code' and line.startswith('#|')}
-
-def _for_readme(
-    cell, # Of a notebook
-):
-    "The cell without its directives, and without its source if that isn't to be shown"
-    if cell.cell_type != 'code': return cell
-    if 'echo: false' in _directives(cell): cell.metadata.tags = ['no-source']
-    cell.source = '\n'.join(line for line in cell.source.splitlines() if not line.startswith('#|'))
-    return cell
-
-def readme_of(
-    notebook, # The home page, as nbformat reads it
-    folder:str, # Where the notebook lies, seen from the README
-) -> tuple[str, dict[str, bytes]]: # Markdown, and the pictures by file name
-    "A notebook as a README"
-    from nbconvert import MarkdownExporter
-    from traitlets.config import Config
-    config = Config(TagRemovePreprocessor=dict(enabled=True, remove_input_tags={'no-source'}))
-    notebook.metadata.language_info = {'name': 'python'}
-    notebook.cells = [_for_readme(cell) for cell in notebook.cells if 'hide' not in _directives(cell)]
-    text, resources = MarkdownExporter(config=config).from_notebook_node(notebook, resources={'output_files_dir': f'{folder}/images', 'unique_key': 'index'})
-    text = re.sub(r'\]\((?![a-z]+:|#|' + re.escape(folder) + r'/images/)([^)\s]+)\)', lambda link: f'](' + posixpath.normpath(f'{folder}/{link[1]}') + ')', text)
-    return re.sub(r'\n{3,}', '\n\n', text).strip() + '\n', {Path(name).name: data for name, data in resources['outputs'].items()}
-
-def write_readme(
-    root:Path, # A checkout
-):
-    "Write `README.md` and its pictures from `nbs/index.ipynb`"
-    import nbformat
-    text, pictures = readme_of(nbformat.read(root/'nbs'/'index.ipynb', as_version=4), 'nbs')
-    for name, data in pictures.items():
-        (root/'nbs'/'images').mkdir(exist_ok=True)
-        (root/'nbs'/'images'/name).write_bytes(data)
-    write_whole(root/'README.md', text)

@@ -6,8 +6,7 @@ Docs: https://fastbook-notes.github.io/fastbook_notes/cli.html.md"""
 
 # %% auto #0
 __all__ = ['app', 'Data', 'data_app', 'summary', 'run_command', 'copy_notebooks', 'lab_command', 'data_command', 'get_command',
-           'check_command', 'train_command', 'predict_command', 'convert_command', 'apps_command', 'store_command',
-           'main']
+           'check_command', 'train_command', 'predict_command', 'convert_command', 'apps_command', 'main']
 
 # %% ../nbs/cli.ipynb #c572a75f
 import os
@@ -55,7 +54,8 @@ def _run_all(wanted, data, out):
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         for chapter in wanted:
             task = progress.add_task(chapter.name, total=None)
-            run = chapters.run_chapter(chapter, out, data, lambda done, of: progress.update(task, completed=done, total=of))
+            def moved(done, of, task=task): progress.update(task, completed=done, total=of)
+            run = chapters.run_chapter(chapter, out, data, moved)
             progress.stop_task(task)
             runs.append(run)
             if not console.is_terminal: console.print(f'{chapter.name}: {"failed" if run.failure else "done"} in {run.seconds:.0f} s')
@@ -66,6 +66,7 @@ def summary(
 ) -> str: # A table as text
     "The table at the end of a run: chapter, data, model, metric, seconds"
     from io import StringIO
+
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -150,6 +151,7 @@ def data_command(context: typer.Context):
     "List the data sets."
     if context.invoked_subcommand: return
     from rich.table import Table
+
     from fastbook_notes.data.datasets import list_datasets
     from fastbook_notes.files import cache_folder
     table = Table('name', 'size', 'MB', 'licence')
@@ -181,6 +183,7 @@ def check_command(
     "Look for files that are no pictures, duplicates, leaks and missing labels; exit status 1 if there is something."
     from rich.table import Table
     from rich.text import Text
+
     from fastbook_notes.data.dataset_checks import check_dataset
     from fastbook_notes.data.quarantine import quarantine, restore
     if undo:
@@ -221,7 +224,7 @@ def train_command(
 
 @app.command('predict')
 def predict_command(
-    model: Annotated[Path, typer.Argument(metavar='MODEL_DIR', help='A folder from train, or from save_model.')],
+    model: Annotated[Path, typer.Argument(metavar='MODEL_DIR', help='From train or save_model; or cat_or_dog, breeds, labels.')],
     folder: Annotated[Path, typer.Argument(help='Pictures, also in folders below it; or one picture.')],
     out: Annotated[Path, typer.Option(metavar='FILE', help='A .csv or .parquet file; more rows are added.')] = Path('predictions.csv'),
     bs: Annotated[int, typer.Option(min=1, help='Pictures at a time.')] = 32,
@@ -229,6 +232,8 @@ def predict_command(
     "Label all pictures of a folder, however many."
     _tell(f'Loading the model {one_line(model)} ...')
     from fastbook_notes.models.predict_folder import predict_folder
+    from fastbook_notes.models.untrained import WORDS_MODELS, words_model
+    if str(model) in WORDS_MODELS and not model.exists(): model = words_model(str(model))
     try: predict_folder(model, folder, out, bs, _tell)
     except KeyboardInterrupt:
         print('Stopped. The same command goes on.', file=sys.stderr)
@@ -254,7 +259,8 @@ def _end_when_told():
 @app.command('app')
 def apps_command(
     name: Annotated[str | None, typer.Argument(metavar='[NAME]', help='Which app; without it, they are listed.')] = None,
-    data: Data = None,
+    data: Annotated[str | None, typer.Option(metavar='sample|full|FOLDER', help='Data to train on first; without it FASTBOOK_NOTES_DATA, '
+                    "else the apps for pictures show models made of ImageNet's words.")] = None,
     model: Annotated[Path | None, typer.Option(metavar='DIR', help='Your own model, from save_model or `fastbook-notes train`.')] = None,
     port: Annotated[int, typer.Option(help='Where it listens; if that is taken, the next free one.')] = 8866,
     host: Annotated[str, typer.Option(help='Who can reach it; by default, this machine only.')] = '127.0.0.1',
@@ -266,10 +272,10 @@ def apps_command(
     if name is None:
         for found in APPS: print(f'{found.name:<12}{found.says}')
         return
-    from fastbook_notes.data.datasets import absolute_path, default_size
-    found, data = find_app(name), data or default_size()
+    from fastbook_notes.data.datasets import absolute_path
+    found, data = find_app(name), data or os.environ.get('FASTBOOK_NOTES_DATA')
     public_place(base_url)
-    if data not in ('sample', 'full'): data = str(absolute_path(data))
+    if data and data not in ('sample', 'full'): data = str(absolute_path(data))
     print(f'{found.name}: making ready what it needs ...', flush=True)
     _end_when_told()
     try:
@@ -282,35 +288,6 @@ def apps_command(
             process.wait()
             raise NotesError(f'The server of {found.name} has ended; start it again.')
     except KeyboardInterrupt: _tell('Ended.')
-
-# %% ../nbs/cli.ipynb #4553b21a
-def _stored_notebooks(
-    folder:Path, # nbs/ of a checkout
-) -> list[Path]: # What the chapters stand on first, the home page, which shows their results, last
-    "All notebooks of a checkout, in the order in which they are executed"
-    paths = [p for p in folder.rglob('*.ipynb') if '.ipynb_checkpoints' not in p.parts]
-    return sorted(paths, key=lambda p: (p.stem == 'index', p.parent == folder, p))
-
-@app.command('store', hidden=True)
-def store_command(
-    names: Annotated[list[str] | None, typer.Argument(metavar='[NOTEBOOK]...', help='E.g. data/datasets; all if none is given.')] = None,
-):
-    "Execute notebooks of a checkout on the sample, store their outputs, and write README.md."
-    from fastbook_notes.data.datasets import DATASETS, get_dataset
-    folder = chapters.notebooks_folder()
-    if folder.name != 'nbs':
-        raise NotesError('Outputs are stored in a checkout; clone the repository and install it with `pip install -e .[dev]`.')
-    paths = {p.relative_to(folder).with_suffix('').as_posix(): p for p in _stored_notebooks(folder)}
-    for name in names or []:
-        if name not in paths: raise NotesError(f"There is no notebook {name}; there are {', '.join(paths)}.")
-    for name in DATASETS: get_dataset(name, 'sample')
-    failed = 0
-    for name in names or paths:
-        run = chapters.store_outputs(paths[name])
-        failed += bool(run.failure)
-        print(f'{name}: {run.failure or f"{run.seconds:.0f} s"}', flush=True)
-    if failed: raise typer.Exit(1)
-    chapters.write_readme(folder.parent)
 
 # %% ../nbs/cli.ipynb #8cd340ed
 def main():

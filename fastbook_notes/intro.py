@@ -1,4 +1,4 @@
-"""From a line through a few points to a classifier of cats and dogs: what a model is, how it is trained, and how to tell whether it has learned anything
+"""From a line through a few points to a classifier of cats and dogs: what a model is, and how to tell whether it has learned anything
 
 Docs: https://fastbook-notes.github.io/fastbook_notes/intro.html.md"""
 
@@ -8,24 +8,38 @@ Docs: https://fastbook-notes.github.io/fastbook_notes/intro.html.md"""
 __all__ = ['noisy_line', 'line_loss', 'line_step', 'fit_line', 'is_cat', 'cat_dataloaders', 'cat_learner', 'cat_or_dog',
            'as_picture', 'spectrogram']
 
-# %% ../nbs/01_intro.ipynb #9f4d86ca
-from collections.abc import Callable
-from pathlib import Path
-
+# %% ../nbs/01_intro.ipynb #70536f82
 import numpy as np
 import pandas as pd
-import torch
-from matplotlib import colormaps
-from PIL import Image
 
-from .models.heads import words_learner
-from .data.dataset_checks import usable_pictures
 from .errors import NotesError
-from .data.pictures import picture_block, picture_files
-from .models.predictor import Predictor, predictor_of
-from fastai.vision.all import CategoryBlock, DataBlock, DataLoaders, Learner, RandomSplitter, Resize, Transform, delegates, error_rate
 
-# %% ../nbs/01_intro.ipynb #ad7b2068
+# %% ../nbs/01_intro.ipynb #18881365
+def _array(
+    values, # Numbers: a list, an array, a pandas column, a tensor
+    what:str, # What to call them in an error message
+) -> np.ndarray: # float64, finite
+    "Numbers as an array; raises `NotesError` if they aren't, or if one is missing"
+    try: array = np.asarray(values.detach().cpu() if hasattr(values, 'detach') else values, dtype=float)
+    except (TypeError, ValueError, RuntimeError) as e: raise NotesError(f'{what} must be numbers, in one list, array or tensor.') from e
+    if not np.isfinite(array).all(): raise NotesError(f'{what} must be finite numbers; remove missing and infinite ones.')
+    return array
+
+# %% ../nbs/01_intro.ipynb #76293ad4
+def _number(value, what) -> float:
+    "One number; raises `NotesError` if it isn't"
+    array = _array(value, what)
+    if array.size != 1: raise NotesError(f'{what} must be one number, not {array.size}.')
+    return array.item()
+
+# %% ../nbs/01_intro.ipynb #99072ae0
+def _points(x, y) -> tuple[np.ndarray, np.ndarray]:
+    "Inputs and outputs as arrays; raises `NotesError` if they don't match"
+    x, y = _array(x, 'x'), _array(y, 'y')
+    if x.ndim == 1 and x.shape == y.shape and len(x): return x, y
+    raise NotesError(f'x has the shape {x.shape} and y {y.shape}; give one y for each x, and at least one.')
+
+# %% ../nbs/01_intro.ipynb #1b1947ac
 def noisy_line(
     w:float=2., # Weight: by how much y grows when x grows by 1
     b:float=3., # Bias: y where x is 0
@@ -33,67 +47,114 @@ def noisy_line(
     noise:float=0.5, # Standard deviation of what is added to y
     seed:int=42, # Another seed gives other points
 ) -> tuple[np.ndarray, np.ndarray]: # x from 0 to 4, sorted, and y; (n,) each
-    "Points near the line `w*x + b`; raises `NotesError` if there are too few for a line"
+    "Points near the line `w*x + b`; raises `NotesError` if there are too few for a line, or if the noise is negative"
+    w, b, noise = _number(w, 'w'), _number(b, 'b'), _number(noise, 'noise')
     if n < 2: raise NotesError(f'{n} points make no line; ask for at least 2.')
+    if noise < 0: raise NotesError(f'A noise of {noise} is negative; give 0 or more.')
     rng = np.random.default_rng(seed)
     x = np.sort(rng.uniform(0, 4, n))
     return x, w*x + b + rng.normal(0, noise, n)
 
-# %% ../nbs/01_intro.ipynb #3c32e6f9
+# %% ../nbs/01_intro.ipynb #09485118
 def line_loss(
     w, # Weight: a number or an array
     b, # Bias: a number, or an array of the same shape as w
     x:np.ndarray, # (n,) inputs
-    y:np.ndarray, # (n,) outputs that are known
+    y:np.ndarray, # (n,) known outputs
 ): # The mean squared error: a number, or an array of w's shape
-    "How far the line `w*x + b` is from points, for one pair of parameters or for many at once"
-    w, b = np.asarray(w, dtype=float), np.asarray(b, dtype=float)
+    "How far the line `w*x + b` is from points, for one pair of parameters or for many; raises `NotesError` if the shapes don't match"
+    (x, y), w, b = _points(x, y), _array(w, 'w'), _array(b, 'b')
+    if w.ndim and b.ndim and w.shape != b.shape: raise NotesError(f'w has the shape {w.shape} and b {b.shape}; give one b for each w.')
     loss = ((w[..., None]*x + b[..., None] - y)**2).mean(-1)
     return loss if loss.ndim else float(loss)
 
-# %% ../nbs/01_intro.ipynb #97a46c02
+# %% ../nbs/01_intro.ipynb #02cc8452
 def line_step(
     w:float, # Weight
     b:float, # Bias
     x:np.ndarray, # (n,) inputs
-    y:np.ndarray, # (n,) outputs that are known
+    y:np.ndarray, # (n,) known outputs
     lr:float=0.1, # Learning rate: how far to go
     bias:bool=True, # Whether b may change
 ) -> tuple[float, float]: # The next w and b
-    "One step of gradient descent on `line_loss`"
+    "One step of gradient descent on `line_loss`; raises `NotesError` if x and y don't match"
+    (x, y), w, b, lr = _points(x, y), _number(w, 'w'), _number(b, 'b'), _number(lr, 'lr')
     error = w*x + b - y
     w_slope, b_slope = 2*(error*x).mean(), 2*error.mean()
     return float(w - lr*w_slope), float(b - lr*b_slope) if bias else b
 
+# %% ../nbs/01_intro.ipynb #f304369f
 def fit_line(
     x:np.ndarray, # (n,) inputs
-    y:np.ndarray, # (n,) outputs that are known
+    y:np.ndarray, # (n,) known outputs
     steps:int=300, # How many steps to take
-    lr:float=0.1, # Learning rate
+    lr:float=0.1, # Learning rate, above 0
     w:float=0., # Weight to begin with
     b:float=0., # Bias to begin with
     bias:bool=True, # Whether b may change
 ) -> pd.DataFrame: # A row before each step and one after the last: w, b and loss
-    "Fit a line by gradient descent; raises `NotesError` if x and y don't match, or if the learning rate is too high"
-    x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
-    if x.ndim != 1 or x.shape != y.shape or not len(x): raise NotesError(f'x has the shape {x.shape} and y {y.shape}; give one y for each x, and at least one.')
+    "Fit a line by gradient descent; raises `NotesError` if x and y don't match, or if the learning rate is too high or not above 0"
+    (x, y), w, b, lr = _points(x, y), _number(w, 'w'), _number(b, 'b'), _number(lr, 'lr')
+    if lr <= 0: raise NotesError(f'A learning rate of {lr:g} goes nowhere or uphill; give one above 0, for example 0.1.')
+    if steps < 0: raise NotesError(f'{steps} steps are fewer than none; give 0 or more.')
     rows = [(w, b, line_loss(w, b, x, y))]
     for _ in range(steps):
         w, b = line_step(w, b, x, y, lr, bias)
         rows.append((w, b, line_loss(w, b, x, y)))
-        if rows[-1][-1] > 1e6*(rows[0][-1] + 1): raise NotesError(f'The loss grows at a learning rate of {lr}; take a lower one, for example {lr/10:g}.')
+        if rows[-1][-1] > 1e6*(rows[0][-1] + 1):
+            raise NotesError(f'The loss grows at a learning rate of {lr:g}; take a lower one, for example {lr/10:g}.')
     return pd.DataFrame(rows, columns=['w', 'b', 'loss']).rename_axis('step')
 
-# %% ../nbs/01_intro.ipynb #08a208fd
+# %% ../nbs/01_intro.ipynb #596fa8b5
+from collections.abc import Callable
+from pathlib import Path
+
+from .quiet_imports import import_quietly
+
+# %% ../nbs/01_intro.ipynb #37beede4
+import_quietly('fastai.vision.all');
+
+# %% ../nbs/01_intro.ipynb #a47140eb
+from fastai.vision.all import CategoryBlock, DataBlock, DataLoaders, Learner, RandomSplitter, Resize, Transform, delegates, error_rate
+
+from .data.dataset_checks import usable_pictures
+from .data.pictures import picture_block, picture_files
+from .models.heads import words_learner
+from .models.model_folder import Predictor, predictor_of
+
+# %% ../nbs/01_intro.ipynb #379edde4
 def is_cat(
     file_name:str|Path, # For example `Birman_12.jpg` (a cat) or `beagle_3.jpg` (a dog)
 ) -> bool: # True for a cat
-    "Whether a file of the pets shows a cat: then its breed begins with a capital; raises `NotesError` if it begins with no letter"
-    name = Path(file_name).name
-    if not name[:1].isalpha(): raise NotesError(f"{name or 'A file with no name'} doesn't say whether it is a cat; name cats like Birman_12.jpg and dogs like beagle_3.jpg.")
-    return name[0].isupper()
+    "Whether a file of the pets shows a cat: its breed begins with a capital; raises `NotesError` if its first letter is neither"
+    try: name = Path(file_name).name
+    except TypeError as e: raise NotesError(f'{file_name!r} is not a file name; give one like Birman_12.jpg.') from e
+    first = name[:1]
+    if first.isupper() or first.islower(): return first.isupper()
+    raise NotesError(f"{name or 'A file with no name'} doesn't say whether it is a cat; "
+                     'name cats like Birman_12.jpg and dogs like beagle_3.jpg.')
 
-# %% ../nbs/01_intro.ipynb #e377d08f
+# %% ../nbs/01_intro.ipynb #04ac0207
+def _cat_files(path, limit) -> list[Path]:
+    "The pictures to train on, sorted; raises `NotesError` if there are fewer than five of a kind"
+    if not path.is_dir(): raise NotesError(f"There is no folder {path}; give one with pictures, for example get_dataset('PETS')/'images'.")
+    if limit is not None and limit < 1: raise NotesError(f'A limit of {limit} leaves no picture; give a larger one, or None for all.')
+    files = usable_pictures(picture_files(path))
+    if limit and len(files) > limit: files = [files[i] for i in sorted(np.random.default_rng(42).permutation(len(files))[:limit])]
+    among = f'in {path}' if limit is None or len(files) < limit else f'among the {limit} pictures that were taken from {path}'
+    cats = sum(map(is_cat, files))
+    if min(cats, len(files) - cats) >= 5: return files
+    raise NotesError(f'There are {cats} cats and {len(files) - cats} dogs {among}; give at least 5 of each.')
+
+# %% ../nbs/01_intro.ipynb #f4172348
+def _check_shares(files, valid_pct, seed):
+    "Raise `NotesError` if a split leaves nothing to measure on, or only one kind to train on"
+    if not 0 < valid_pct < 1 or not int(valid_pct*len(files)):
+        raise NotesError(f'A share of {valid_pct} for validation leaves nothing on one side; give one between 0 and 1, e.g. 0.2.')
+    if len({is_cat(files[i]) for i in RandomSplitter(valid_pct, seed=seed)(files)[0]}) < 2:
+        raise NotesError(f'A share of {valid_pct} for validation leaves only cats or only dogs to train on; give a smaller one, e.g. 0.2.')
+
+# %% ../nbs/01_intro.ipynb #d1606394
 def cat_dataloaders(
     path:str|Path, # A folder with pictures named like those of the pets, e.g. `get_dataset('PETS')/'images'`
     size:int=160, # Side of the squares that the pictures are resized to, pixels
@@ -103,22 +164,15 @@ def cat_dataloaders(
     seed:int=42, # Of the split
     bs:int=32, # Pictures in a batch
 ) -> DataLoaders: # Its labels are True for a cat and False for a dog
-    "Cats and dogs in batches, with the same split on every machine; raises `NotesError` if the folder won't do"
-    path = Path(path)
-    if not path.is_dir(): raise NotesError(f"There is no folder {path}; give one with pictures, for example get_dataset('PETS')/'images'.")
-    if limit is not None and limit < 1: raise NotesError(f'A limit of {limit} leaves no picture; give a larger one, or None for all.')
-    files = usable_pictures(picture_files(path))
-    if limit and len(files) > limit: files = [files[i] for i in sorted(np.random.default_rng(42).permutation(len(files))[:limit])]
-    among = f'in {path}' if limit is None or len(files) < limit else f'among the {limit} pictures that were taken from {path}'
-    cats = sum(map(is_cat, files))
-    if min(cats, len(files) - cats) < 5:
-        raise NotesError(f'There are {cats} cats and {len(files) - cats} dogs {among}; give at least 5 of each.')
-    if not 1 <= int(valid_pct*len(files)) < len(files):
-        raise NotesError(f'A share of {valid_pct} for validation leaves nothing on one side; give one between 0 and 1, e.g. 0.2.')
-    block = DataBlock((picture_block(), CategoryBlock), get_y=is_cat, splitter=RandomSplitter(valid_pct, seed=seed), item_tfms=item_tfms or Resize(size))
+    "Cats and dogs in batches, with the same split on every machine; raises `NotesError` if the folder or a setting won't do"
+    if bs < 1 or size < 1: raise NotesError(f'Batches of {bs} pictures of {size} pixels are empty; give at least 1 of each.')
+    files = _cat_files(Path(path), limit)
+    _check_shares(files, valid_pct, seed)
+    block = DataBlock((picture_block(), CategoryBlock), get_y=is_cat, splitter=RandomSplitter(valid_pct, seed=seed),
+                      item_tfms=item_tfms or Resize(size))
     return block.dataloaders(files, path=path, bs=min(bs, int(len(files)*(1 - valid_pct))), num_workers=0)
 
-# %% ../nbs/01_intro.ipynb #4e784a6c
+# %% ../nbs/01_intro.ipynb #d00a0450
 @delegates(words_learner)
 def cat_learner(
     dls:DataLoaders, # From `cat_dataloaders`
@@ -129,7 +183,10 @@ def cat_learner(
     "A learner that tells cats from dogs; raises `NotesError` if the pretrained weights can't be had"
     return words_learner(dls, arch, metrics=metrics, **{'words': {False: ['dog'], True: ['cat']}, **kwargs})
 
-# %% ../nbs/01_intro.ipynb #d17877f2
+# %% ../nbs/01_intro.ipynb #c81c4407
+from PIL import Image
+
+# %% ../nbs/01_intro.ipynb #10be92a6
 def cat_or_dog(
     learn:Learner|Predictor|str|Path, # A trained learner from `cat_learner`, or a model folder
     picture:str|Path|bytes|memoryview|Image.Image, # A picture file, the bytes of one, or a PIL image
@@ -141,28 +198,39 @@ def cat_or_dog(
     cat = predictor.probabilities(picture)[1].item()
     return ('cat', cat) if cat > 0.5 else ('dog', 1 - cat)
 
-# %% ../nbs/01_intro.ipynb #b0c3e469
+# %% ../nbs/01_intro.ipynb #2c2e64b3
+from matplotlib import colormaps
+
+# %% ../nbs/01_intro.ipynb #b8b2187a
 def as_picture(
     values:np.ndarray, # (rows, columns) numbers; the first row is at the top
     low:float|None=None, # The number with the first colour; without one, the lowest
     high:float|None=None, # The number with the last colour; without one, the highest
-    colours:str='viridis', # A colour map of matplotlib's
+    colours:str='viridis', # One of matplotlib's colour maps
 ) -> Image.Image: # RGB, a pixel for each number
-    "A table of numbers as a picture; raises `NotesError` if it is no table of finite numbers"
-    values = np.asarray(values, dtype=float)
-    if values.ndim != 2 or not values.size or not np.isfinite(values).all():
-        raise NotesError(f'Numbers of shape {values.shape} make no picture; give rows and columns, and no gaps.')
-    low, high = values.min() if low is None else low, values.max() if high is None else high
+    "A table of numbers as a picture; raises `NotesError` if it is no table of finite numbers, or if there is no such colour map"
+    values = _array(values, 'The values of a picture')
+    if values.ndim != 2 or not values.size: raise NotesError(f'Numbers of shape {values.shape} make no picture; give rows and columns.')
+    if colours not in colormaps: raise NotesError(f'matplotlib has no colour map {colours!r}; use one of its names, for example viridis.')
+    low, high = values.min() if low is None else _number(low, 'low'), values.max() if high is None else _number(high, 'high')
+    if low > high: raise NotesError(f'The lowest number {low:g} is above the highest {high:g}; swap them.')
     shares = (values - low)/(high - low) if high > low else np.zeros_like(values)
     return Image.fromarray((colormaps[colours](shares.clip(0, 1))[..., :3]*255).round().astype('uint8'))
 
+# %% ../nbs/01_intro.ipynb #b9835de6
+import torch
+
+# %% ../nbs/01_intro.ipynb #a4d111f5
 def spectrogram(
     sound:np.ndarray, # (samples,) from -1 to 1 or so
-    window:int=256, # Samples that are looked at together
-    hop:int=64, # Samples from one look to the next
-) -> np.ndarray: # (window//2 + 1, looks) decibels; high pitches in the first rows
-    "How strong each pitch is, from moment to moment; raises `NotesError` if the sound is too short"
-    sound = torch.as_tensor(np.ascontiguousarray(sound), dtype=torch.float32)
-    if sound.ndim != 1 or len(sound) < window: raise NotesError(f'A sound of shape {tuple(sound.shape)} is too short; give one row of at least {window} samples.')
-    waves = torch.stft(sound, window, hop, window=torch.hann_window(window), return_complex=True)
+    window:int=256, # Samples in a stretch, at least 2
+    hop:int=64, # Samples from one stretch to the next, at least 1
+) -> np.ndarray: # (window//2 + 1, stretches) decibels; high pitches in the first rows
+    "How strong each pitch is, from moment to moment; raises `NotesError` if the sound is too short or has several channels"
+    sound = _array(sound, 'The samples of a sound')
+    if sound.ndim != 1:
+        raise NotesError(f'A sound of shape {sound.shape} is not a single channel; give one row of samples, for example one channel.')
+    if window < 2 or hop < 1: raise NotesError(f'A window of {window} and a hop of {hop} samples are too small; give at least 2 and 1.')
+    if len(sound) < window: raise NotesError(f'A sound of {len(sound)} samples is too short; give at least {window}, or a smaller window.')
+    waves = torch.stft(torch.tensor(sound, dtype=torch.float32), window, hop, window=torch.hann_window(window), return_complex=True)
     return (20*(waves.abs() + 1e-3).log10()).flip(0).numpy()

@@ -1,4 +1,4 @@
-"""Pictures with any number of labels: a vector of zeros and ones as the target, a sigmoid for each label, and a threshold that turns probabilities into answers
+"""Pictures with any number of labels: targets of zeros and ones, a sigmoid for each label, and a threshold that turns probabilities into answers
 
 Docs: https://fastbook-notes.github.io/fastbook_notes/multicat.html.md"""
 
@@ -6,10 +6,11 @@ Docs: https://fastbook-notes.github.io/fastbook_notes/multicat.html.md"""
 
 # %% auto #0
 __all__ = ['THRESHOLDS', 'labels_of', 'one_hot', 'decode_one_hot', 'split_by_is_valid', 'multicat_datablock',
-           'multicat_dataloaders', 'accuracy_at', 'mean_average_precision', 'multicat_learner', 'binary_cross_entropy',
-           'validation_activations', 'precision_recall_at', 'threshold_table', 'best_threshold', 'label_probabilities']
+           'multicat_dataloaders', 'multicat_learner', 'binary_cross_entropy', 'validation_activations',
+           'label_probabilities', 'accuracy_at', 'precision_recall_at', 'mean_average_precision', 'threshold_table',
+           'best_threshold']
 
-# %% ../nbs/06_multicat.ipynb #3edaa0dd
+# %% ../nbs/06_multicat.ipynb #ea6832ea
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -17,57 +18,89 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from fastai.vision.all import (
+    AccumMetric, ColReader, DataBlock, DataLoaders, Learner, MultiCategoryBlock, Resize, ResizeMethod, delegates,
+)
 from PIL import Image
 from sklearn.metrics import average_precision_score
 from torch import Tensor
 
-from .models.heads import words_learner
+# %% ../nbs/06_multicat.ipynb #a61da26b
 from .data.dataset_checks import usable_pictures
+from .data.pictures import picture_block
 from .data.tables import check_table, field_of, is_valid_of, read_table, split_labels
 from .errors import NotesError
-from .data.pictures import picture_block
+from .models.engine import split_at_head
+from .models.features import cached_features
+from .models.heads import words_learner
 from .models.predictor import Predictor, predictor_of
-from fastai.vision.all import (AccumMetric, ColReader, DataBlock, DataLoaders, Learner, MultiCategoryBlock, PILImage, Resize, ResizeMethod,
-                               delegates, noop)
 
-# %% ../nbs/06_multicat.ipynb #a8f60798
+# %% ../nbs/06_multicat.ipynb #cb508d73
 def labels_of(
-    row, # A row of a table (a Series, a dict or a namedtuple), or a list of labels, which is taken as it is
-    column:str='labels', # Where the labels are, with blanks between them
+    row, # A row of a table (a Series, a dict or a namedtuple), or a list of labels
+    column:str='labels', # Where the labels are, with spaces between them
 ) -> list: # Each label (str) once, in the order in which it comes; empty if there is none
-    "The labels of a row, split at blanks; raises `NotesError` if it has no such column"
+    "The labels of a row, split at spaces; raises `NotesError` if it has no such column"
     return split_labels(row if type(row) in (list, tuple, set) else field_of(row, column))
 
-# %% ../nbs/06_multicat.ipynb #504f75e3
+# %% ../nbs/06_multicat.ipynb #8c94b073
+def _slots(
+    vocab:Sequence[str], # All labels there are
+) -> dict: # The position of each
+    "Where each label stands in a vector; raises `NotesError` if the vocabulary has one twice"
+    slots = {label: i for i, label in enumerate(vocab)}
+    if len(slots) < len(vocab): raise NotesError('The vocabulary has a label twice; give each of them once.')
+    return slots
+
+# %% ../nbs/06_multicat.ipynb #40c35be8
 def one_hot(
     labels:Iterable[str], # Of one picture, in any order; may be empty
     vocab:Sequence[str], # All labels there are
 ) -> Tensor: # (labels in vocab,) float32, 1 where the picture has the label, else 0
     "Labels as zeros and ones; raises `NotesError` for a label that isn't in the vocabulary"
-    place = {label: i for i, label in enumerate(vocab)}
-    encoded = torch.zeros(len(place))
-    for label in labels:
-        if label not in place:
-            near = get_close_matches(str(label), list(map(str, place)), n=1)
-            raise NotesError(f'There is no label {label}; ' + (f'did you mean {near[0]}?' if near else f'the vocabulary has {", ".join(map(str, place))}.'))
-        encoded[place[label]] = 1
+    slots = _slots(vocab)
+    encoded = torch.zeros(len(slots))
+    for label in [labels] if isinstance(labels, str) else labels:
+        if label not in slots:
+            near = get_close_matches(str(label), map(str, slots), n=1)
+            hint = f'did you mean {near[0]}?' if near else f'the vocabulary has {", ".join(map(str, slots))}.'
+            raise NotesError(f'There is no label {label}; {hint}')
+        encoded[slots[label]] = 1
     return encoded
 
+# %% ../nbs/06_multicat.ipynb #a55f600c
+def _plain_tensor(
+    values, # A tensor of any type, an array, or nested lists
+    what:str, # Their name, for the error
+) -> Tensor: # float32, or float64 if they are; keeps its gradient
+    "Numbers as a plain floating-point tensor; raises `NotesError` for what isn't made of finite numbers"
+    try: values = values.as_subclass(Tensor) if isinstance(values, Tensor) else torch.tensor(np.asarray(values))
+    except (TypeError, ValueError, RuntimeError) as e:
+        raise NotesError(f'The {what} can\'t be read as numbers ({e}); give a tensor, an array, or lists of the same length.') from e
+    if values.is_complex(): raise NotesError(f'The {what} has complex numbers; give real ones.')
+    values = values if values.dtype == torch.float64 else values.float()
+    if not values.isfinite().all():
+        raise NotesError(f'The {what} has values that are not finite (nan or inf); if a model made them, lower its learning rate.')
+    return values
+
+# %% ../nbs/06_multicat.ipynb #9295eb45
 def decode_one_hot(
     vector:Tensor, # (labels in vocab,) of 0 and 1, or of False and True
     vocab:Sequence[str], # All labels there are
 ) -> list[str]: # In the vocabulary's order
-    "Zeros and ones as labels; raises `NotesError` if they don't fit the vocabulary, or are something else"
-    vector = torch.as_tensor(vector)
-    if vector.shape != (len(vocab),): raise NotesError(f'A vector of shape {tuple(vector.shape)} is no encoding of {len(vocab)} labels; give one number for each.')
-    if not ((vector == 0) | (vector == 1)).all(): raise NotesError('The vector has other numbers than 0 and 1; compare probabilities with a threshold first.')
-    return [label for label, there in zip(vocab, vector) if there]
+    "Zeros and ones as labels; raises `NotesError` if they don't fit the vocabulary, or are other numbers"
+    vector = _plain_tensor(vector, 'vector')
+    if vector.shape != (len(vocab),):
+        raise NotesError(f'A vector of shape {tuple(vector.shape)} is no encoding of {len(vocab)} labels; give one number for each.')
+    if not ((vector == 0) | (vector == 1)).all():
+        raise NotesError('The vector has other numbers than 0 and 1; compare probabilities with a threshold first.')
+    return [label for label, there in zip(vocab, vector.tolist()) if there]
 
-# %% ../nbs/06_multicat.ipynb #b7399c56
+# %% ../nbs/06_multicat.ipynb #eb730c78
 def split_by_is_valid(
     table:pd.DataFrame, # With a column `is_valid` of True and False, or 1 and 0, also as text
 ) -> tuple[list[int], list[int]]: # Positions for training and for validation
-    "Split a table as its column `is_valid` says; raises `NotesError` if it doesn't say it"
+    "Split a table as its column `is_valid` says; raises `NotesError` if it doesn't say so"
     is_valid = is_valid_of(table)
     return np.flatnonzero(~is_valid).tolist(), np.flatnonzero(is_valid).tolist()
 
@@ -83,17 +116,19 @@ def multicat_datablock(
     return DataBlock(blocks=(picture_block(), labels), get_x=ColReader('fname', pref=Path(folder)), get_y=labels_of,
                      splitter=split_by_is_valid, item_tfms=item_tfms or Resize(160, ResizeMethod.Squish), batch_tfms=batch_tfms)
 
-# %% ../nbs/06_multicat.ipynb #fa25432b
+# %% ../nbs/06_multicat.ipynb #fc67e462
 def _usable_rows(
     table:pd.DataFrame, # With fname, labels and is_valid
     folder:Path, # Holds its pictures
-) -> pd.DataFrame: # Without the rows of files that are no pictures
+) -> pd.DataFrame: # Without the rows of files that aren't pictures
     "The rows that can be trained on; raises `NotesError` if the table doesn't fit the pictures"
     table = check_table(table, folder)
     files = [folder/str(name) for name in table['fname']]
     usable = set(usable_pictures(files))
-    return check_table(table[[file in usable for file in files]].reset_index(drop=True), folder) if len(usable) < len(files) else table
+    if len(usable) == len(files): return table
+    return check_table(table[[file in usable for file in files]].reset_index(drop=True), folder)
 
+# %% ../nbs/06_multicat.ipynb #ba714966
 def _vocab_of(
     table:pd.DataFrame, # With labels
     vocab:Sequence[str]|None, # All labels, or None for those of the table
@@ -101,11 +136,10 @@ def _vocab_of(
     "All labels, in the order of the activations; raises `NotesError` if one of the table isn't among them"
     found = [labels_of(row) for row in table.to_dict('records')]
     if vocab is None: return sorted({label for labels in found for label in labels})
-    if len(set(vocab)) < len(vocab): raise NotesError('The vocabulary has a label twice; give each of them once.')
     for labels in found: one_hot(labels, vocab)
     return list(vocab)
 
-# %% ../nbs/06_multicat.ipynb #d283b0b2
+# %% ../nbs/06_multicat.ipynb #8fe0d880
 def multicat_dataloaders(
     path:str|Path, # Holds `train.csv` and `train/` with the pictures, for example from `get_dataset('PASCAL_2007')`
     table:pd.DataFrame|None=None, # Rows to use in place of `train.csv`: fname, labels and is_valid
@@ -116,41 +150,13 @@ def multicat_dataloaders(
     batch_tfms=None, # fastai transforms of a batch, e.g. `aug_transforms()`
 ) -> DataLoaders: # Batches of (bs, 3, size, size) pictures and (bs, labels) targets
     "Pictures and one-hot targets from a table; raises `NotesError` if the table doesn't fit the pictures or the vocabulary"
+    if size < 1 or bs < 1: raise NotesError(f'{bs} pictures of {size} pixels make no batch; give at least 1 of each.')
     folder = Path(path)/'train'
     table = _usable_rows(read_table(path) if table is None else table, folder)
     block = multicat_datablock(folder, _vocab_of(table, vocab), item_tfms or Resize(size, ResizeMethod.Squish), batch_tfms)
     return block.dataloaders(table, bs=min(bs, len(split_by_is_valid(table)[0])), num_workers=0)
 
-# %% ../nbs/06_multicat.ipynb #b0a9bf44
-def _same_shape(
-    inputs:Tensor, # (n, labels) or any other shape
-    targets:Tensor, # The same shape
-):
-    "Raise `NotesError` if there isn't one target for each activation"
-    if inputs.shape != targets.shape:
-        raise NotesError(f"Targets of shape {tuple(targets.shape)} don't fit activations of shape {tuple(inputs.shape)}; give one for each label of each picture.")
-
-def accuracy_at(
-    inputs:Tensor, # (n, labels) raw activations, before the sigmoid
-    targets:Tensor, # (n, labels) of 0 and 1
-    threshold:float|Tensor=0.5, # Above which probability the answer is yes, 0 to 1; a tensor (labels,) has one for each label
-) -> Tensor: # A scalar from 0 to 1
-    "The share of right answers to all questions 'is this label in this picture?'; raises `NotesError` if the targets or the threshold don't fit"
-    _same_shape(inputs, targets)
-    if not ((torch.as_tensor(threshold) >= 0) & (torch.as_tensor(threshold) <= 1)).all(): raise NotesError(f'{threshold} is no threshold; give a probability, 0 to 1.')
-    return ((inputs.sigmoid() > threshold) == (targets > 0.5)).float().mean()
-
-def mean_average_precision(
-    inputs:Tensor, # (n, labels) activations or probabilities
-    targets:Tensor, # (n, labels) of 0 and 1
-) -> float: # 0 to 1
-    "The average precision of each label that some picture has, averaged over these labels; raises `NotesError` if no picture has any"
-    _same_shape(inputs, targets)
-    scores, there = np.asarray(inputs.detach().cpu()), np.asarray(targets.detach().cpu()) > 0.5
-    present = there.any(axis=0)
-    if not present.any(): raise NotesError('None of the pictures has a label; give pictures of which some do.')
-    return float(average_precision_score(there[:, present], scores[:, present]))
-
+# %% ../nbs/06_multicat.ipynb #5c8a6edf
 @delegates(words_learner)
 def multicat_learner(
     dls:DataLoaders, # From `multicat_dataloaders`
@@ -162,68 +168,46 @@ def multicat_learner(
     if metrics is None: metrics = [accuracy_at, AccumMetric(mean_average_precision, flatten=False)]
     return words_learner(dls, arch, metrics=metrics, **kwargs)
 
-# %% ../nbs/06_multicat.ipynb #f4cbe979
+# %% ../nbs/06_multicat.ipynb #3834f41d
+def _checked(
+    inputs, # Activations, as a tensor, an array or lists
+    targets, # The right answers, likewise
+    between:bool=False, # May a target lie between 0 and 1?
+) -> tuple[Tensor, Tensor]: # Both of one shape, type and device
+    "Activations and targets as plain tensors; raises `NotesError` if they don't fit each other, or a target isn't an answer"
+    inputs, targets = _plain_tensor(inputs, 'activations'), _plain_tensor(targets, 'targets')
+    if inputs.shape != targets.shape:
+        raise NotesError(f"Targets of shape {tuple(targets.shape)} don't fit activations of shape {tuple(inputs.shape)}; "
+                         'give one for each label of each picture.')
+    if not inputs.numel(): raise NotesError('There is no activation; give those of at least one picture.')
+    odd = (targets < 0) | (targets > 1) if between else (targets != 0) & (targets != 1)
+    if odd.any():
+        raise NotesError(f"There is a target of {targets[odd][0].item():g}; give 1 where a picture has the label, and 0 elsewhere.")
+    return inputs, targets.to(inputs)
+
+# %% ../nbs/06_multicat.ipynb #01e07c8e
 def binary_cross_entropy(
     inputs:Tensor, # (n, labels) raw activations, before the sigmoid
     targets:Tensor, # (n, labels) of 0 and 1, or of anything between
     reduction:str='mean', # `mean`, `sum`, or `none` for a loss per label of each picture
 ) -> Tensor: # A scalar, or the inputs' shape
     "Minus the logarithm of the probability that the sigmoid gives to the right answer; raises `NotesError` if the targets don't fit"
-    _same_shape(inputs, targets)
     if reduction not in ('mean', 'sum', 'none'): raise NotesError(f"There is no reduction {reduction}; use 'mean', 'sum' or 'none'.")
+    inputs, targets = _checked(inputs, targets, between=True)
     zero = torch.zeros_like(inputs)
     losses = targets*torch.logaddexp(-inputs, zero) + (1 - targets)*torch.logaddexp(inputs, zero)
     return losses if reduction == 'none' else getattr(losses, reduction)()
 
-# %% ../nbs/06_multicat.ipynb #85c972f0
+# %% ../nbs/06_multicat.ipynb #f1ba159d
 def validation_activations(
-    learn:Learner, # A trained learner, for example from `multicat_learner`
+    learn:Learner, # A learner, for example from `multicat_learner`
     ds_idx:int=1, # 1 for the validation pictures, 0 for those of training
 ) -> tuple[Tensor, Tensor]: # (n, labels) raw activations and (n, labels) targets of 0 and 1, on the CPU
-    "What a model says about its validation pictures, before the sigmoid, and what is right"
-    with learn.no_bar(), learn.no_logging(): inputs, targets = learn.get_preds(ds_idx=ds_idx, act=noop)
-    return inputs.as_subclass(Tensor), targets.as_subclass(Tensor)
-
-# %% ../nbs/06_multicat.ipynb #2f43b86f
-def precision_recall_at(
-    inputs:Tensor, # (n, labels) raw activations, before the sigmoid
-    targets:Tensor, # (n, labels) of 0 and 1
-    threshold:float=0.5, # Above which probability a label is named, 0 to 1
-) -> tuple[float, float]: # Precision and recall, 0 to 1; precision is nan if no label is named, recall if none is there
-    "Which share of the labels that are named is right, and which share of the right ones is named, over all pictures; raises `NotesError` if the targets don't fit"
-    row = threshold_table(inputs, targets, [threshold]).iloc[0]
-    return float(row['precision']), float(row['recall'])
-
-THRESHOLDS = np.arange(1, 100)/100
-
-def threshold_table(
-    inputs:Tensor, # (n, labels) raw activations, before the sigmoid
-    targets:Tensor, # (n, labels) of 0 and 1
-    thresholds:Sequence[float]=THRESHOLDS, # Above which probabilities a label is named, 0 to 1
-) -> pd.DataFrame: # A row per threshold: accuracy, precision, recall and f1 (their harmonic mean), each over all labels of all pictures
-    "What each threshold does; raises `NotesError` if the targets or the thresholds don't fit"
-    _same_shape(inputs, targets)
-    thresholds = np.asarray(thresholds, dtype=float)
-    if not len(thresholds) or not ((0 <= thresholds) & (thresholds <= 1)).all(): raise NotesError('The thresholds must be probabilities, 0 to 1, and at least one.')
-    there = targets.flatten() > 0.5
-    named = inputs.sigmoid().flatten() > torch.tensor(thresholds, dtype=inputs.dtype, device=inputs.device)[:, None]
-    hits, n_named, n_there = (named & there).sum(1), named.sum(1), there.sum()
-    columns = {'accuracy': (named == there).float().mean(1), 'precision': hits/n_named, 'recall': hits/n_there, 'f1': 2*hits/(n_named + n_there)}
-    return pd.DataFrame({name: values.cpu().numpy() for name, values in columns.items()}, index=pd.Index(thresholds, name='threshold'))
-
-# %% ../nbs/06_multicat.ipynb #50581211
-def best_threshold(
-    inputs:Tensor, # (n, labels) raw activations, before the sigmoid
-    targets:Tensor, # (n, labels) of 0 and 1
-    measure:str='accuracy', # What is to be high: `accuracy`, `precision`, `recall` or `f1`
-    thresholds:Sequence[float]=THRESHOLDS, # Those to try, 0 to 1
-) -> float: # One of the thresholds; of several that are equally good, the one in the middle
-    "The threshold with the highest measure; raises `NotesError` for an unknown measure, or if the targets don't fit"
-    table = threshold_table(inputs, targets, thresholds)
-    if measure not in table: raise NotesError(f"There is no measure {measure}; use {', '.join(table)}.")
-    best = table.index[table[measure] == table[measure].max()]
-    if not len(best): raise NotesError(f'The {measure} is not defined at any of the thresholds; give lower ones, or pictures with labels.')
-    return float(best[len(best)//2])
+    "What a model makes of its validation pictures, before the sigmoid, and the right answers"
+    features = cached_features(learn, ds_idx)[0].to(learn.dls.device)
+    with torch.no_grad(): inputs = split_at_head(learn.model)[1].to(features.device).eval()(features)
+    targets = torch.stack([torch.as_tensor(target).as_subclass(Tensor) for target in learn.dls[ds_idx].dataset.tls[1]])
+    return inputs.cpu(), targets
 
 # %% ../nbs/06_multicat.ipynb #da66e3c4
 def label_probabilities(
@@ -233,3 +217,94 @@ def label_probabilities(
     "How likely each label is in a picture; raises `NotesError` if it can't be read"
     predictor = predictor_of(learn)
     return pd.Series(predictor.probabilities(picture).tolist(), index=predictor.vocab, name='probability')
+
+# %% ../nbs/06_multicat.ipynb #188adf26
+def _cut_offs(
+    values, # One probability, or several
+) -> Tensor: # Their shape
+    "Thresholds as a tensor; raises `NotesError` if they are no probabilities"
+    values = _plain_tensor(values, 'threshold')
+    if not values.numel(): raise NotesError('There is no threshold; give at least one, 0 to 1.')
+    odd = values[(values < 0) | (values > 1)]
+    if odd.numel(): raise NotesError(f'{odd[0].item():g} is no threshold; give a probability, 0 to 1.')
+    return values
+
+# %% ../nbs/06_multicat.ipynb #5af774b8
+def _cut_offs_for(
+    threshold, # One number, or one for each label
+    inputs:Tensor, # (..., labels) activations
+) -> Tensor: # A scalar, or (labels,), of the activations' type and device
+    "A threshold that fits the activations; raises `NotesError` if it is of another length"
+    threshold = _cut_offs(threshold).to(inputs)
+    if threshold.ndim and threshold.shape != inputs.shape[-1:]:
+        raise NotesError(f"Thresholds of shape {tuple(threshold.shape)} don't fit activations of shape {tuple(inputs.shape)}; "
+                         'give one, or one for each label.')
+    return threshold
+
+# %% ../nbs/06_multicat.ipynb #e029cc9b
+def accuracy_at(
+    inputs:Tensor, # (n, labels) raw activations, before the sigmoid
+    targets:Tensor, # (n, labels) of 0 and 1
+    threshold:float|Tensor=0.5, # Above which probability the answer is yes, 0 to 1; a tensor (labels,) has one for each label
+) -> Tensor: # A scalar from 0 to 1
+    "The share of right answers to 'is this label in this picture?'; raises `NotesError` if the targets or the threshold don't fit"
+    inputs, targets = _checked(inputs, targets)
+    return ((inputs.sigmoid() > _cut_offs_for(threshold, inputs)) == targets.bool()).float().mean()
+
+# %% ../nbs/06_multicat.ipynb #96e482f0
+def precision_recall_at(
+    inputs:Tensor, # (n, labels) raw activations, before the sigmoid
+    targets:Tensor, # (n, labels) of 0 and 1
+    threshold:float|Tensor=0.5, # Above which probability a label is named, 0 to 1; a tensor (labels,) has one for each label
+) -> tuple[float, float]: # Precision and recall, 0 to 1; precision is nan if no label is named, recall if none is there
+    "Which share of the named labels is right, and which share of the right labels is named, over all pictures; raises `NotesError`"
+    inputs, targets = _checked(inputs, targets)
+    named, there = inputs.sigmoid() > _cut_offs_for(threshold, inputs), targets.bool()
+    hits = (named & there).sum()
+    return (hits/named.sum()).item(), (hits/there.sum()).item()
+
+# %% ../nbs/06_multicat.ipynb #b789fb28
+def mean_average_precision(
+    inputs:Tensor, # (n, labels) activations or probabilities
+    targets:Tensor, # (n, labels) of 0 and 1
+) -> float: # 0 to 1
+    "The average precision of each label that some picture has, averaged over these labels; raises `NotesError` if no picture has any"
+    inputs, targets = _checked(inputs, targets)
+    if inputs.ndim != 2:
+        raise NotesError(f'Activations of shape {tuple(inputs.shape)} have no labels to average over; give (pictures, labels).')
+    scores, there = inputs.detach().cpu().numpy(), targets.bool().cpu().numpy()
+    present = np.flatnonzero(there.any(axis=0))
+    if not len(present): raise NotesError('None of the pictures has a label; give pictures of which some do.')
+    return float(np.mean([average_precision_score(there[:, i], scores[:, i]) for i in present]))
+
+# %% ../nbs/06_multicat.ipynb #1a1223cb
+THRESHOLDS = np.arange(1, 100)/100 # What is tried: 0.01, 0.02 and so on to 0.99
+
+# %% ../nbs/06_multicat.ipynb #0fe5985a
+def threshold_table(
+    inputs:Tensor, # (n, labels) raw activations, before the sigmoid
+    targets:Tensor, # (n, labels) of 0 and 1
+    thresholds:Sequence[float]|float=THRESHOLDS, # Above which probabilities a label is named, 0 to 1
+) -> pd.DataFrame: # A row per threshold: accuracy, precision, recall and f1 (their harmonic mean), each over all labels of all pictures
+    "What each threshold does; raises `NotesError` if the targets or the thresholds don't fit"
+    inputs, targets = _checked(inputs, targets)
+    tried, there = _cut_offs(thresholds).flatten(), targets.flatten().bool()
+    named = inputs.sigmoid().flatten() > tried.to(inputs)[:, None]
+    hits, n_named, n_there = (named & there).sum(1), named.sum(1), there.sum()
+    columns = {'accuracy': (named == there).float().mean(1), 'precision': hits/n_named, 'recall': hits/n_there,
+               'f1': 2*hits/(n_named + n_there)}
+    return pd.DataFrame({name: values.cpu().numpy() for name, values in columns.items()}, index=pd.Index(tried.tolist(), name='threshold'))
+
+# %% ../nbs/06_multicat.ipynb #e2d9ea8d
+def best_threshold(
+    inputs:Tensor, # (n, labels) raw activations, before the sigmoid
+    targets:Tensor, # (n, labels) of 0 and 1
+    measure:str='accuracy', # What should be high: `accuracy`, `precision`, `recall` or `f1`
+    thresholds:Sequence[float]|float=THRESHOLDS, # Those to try, 0 to 1
+) -> float: # One of the thresholds; of several that are equally good, the one in the middle
+    "The threshold with the highest measure; raises `NotesError` for an unknown measure, or if the targets don't fit"
+    table = threshold_table(inputs, targets, thresholds)
+    if measure not in table: raise NotesError(f"There is no measure {measure}; use {', '.join(table)}.")
+    best = table.index[table[measure] == table[measure].max()]
+    if not len(best): raise NotesError(f'The {measure} is not defined at any of the thresholds; give lower ones, or pictures with labels.')
+    return float(best[len(best)//2])

@@ -1,4 +1,4 @@
-"""Thirty-seven classes in place of two: how pictures become batches, what softmax and cross-entropy do, and how a pretrained model is fine-tuned with care
+"""Thirty-seven classes in place of two: how pictures become batches, what softmax and cross-entropy do, and how to fine-tune a pretrained model with care
 
 Docs: https://fastbook-notes.github.io/fastbook_notes/pet_breeds.html.md"""
 
@@ -8,10 +8,11 @@ Docs: https://fastbook-notes.github.io/fastbook_notes/pet_breeds.html.md"""
 __all__ = ['breed_of', 'pet_dataloaders', 'KeepStatistics', 'breed_learner', 'exponential', 'softmax', 'log_softmax', 'nll_loss',
            'cross_entropy', 'top_breeds']
 
-# %% ../nbs/05_pet_breeds.ipynb #f9d4d627
+# %% ../nbs/05_pet_breeds.ipynb #8352a3ea
 import math
 from pathlib import Path
 
+# %% ../nbs/05_pet_breeds.ipynb #032223b1
 import numpy as np
 import torch
 from PIL import Image
@@ -25,16 +26,31 @@ from .models.predictor import Predictor, predictor_of
 from fastai.vision.all import (Callback, CategoryBlock, DataBlock, DataLoaders, L, Learner, RandomSplitter, Resize, aug_transforms, delegates,
                                error_rate)
 
-# %% ../nbs/05_pet_breeds.ipynb #da54f8b8
+# %% ../nbs/05_pet_breeds.ipynb #c34d607d
 def breed_of(
     file:str|Path, # A picture's file, for example `images/great_pyrenees_12.jpg`
 ) -> str: # For example `great_pyrenees`
     "The breed that a picture's file name begins with; raises `NotesError` if there is none"
-    breed, _, number = Path(file).stem.rpartition('_')
+    name = Path(str(file))
+    breed, _, number = name.stem.rpartition('_')
     if breed and number.isdigit(): return breed
-    raise NotesError(f'The name {Path(file).name} gives no breed; rename the picture to something like great_pyrenees_12.jpg.')
+    raise NotesError(f'The name {name.name} gives no breed; rename the picture to something like great_pyrenees_12.jpg.')
 
-# %% ../nbs/05_pet_breeds.ipynb #11efea79
+# %% ../nbs/05_pet_breeds.ipynb #6a633115
+def _breed_files(
+    path:str|Path, # As for `pet_dataloaders`
+    limit:int|None, # How many at most
+    seed:int, # Which ones
+) -> list[Path]: # Sorted
+    "The pictures to use; raises `NotesError` for a limit below 1"
+    if limit is not None and limit < 1:
+        raise NotesError(f'A limit of {limit} leaves no picture; give a larger one, or None for all.')
+    folder = Path(path)/'images' if (Path(path)/'images').is_dir() else Path(path)
+    files = usable_pictures(picture_files(folder))
+    if limit is None or limit >= len(files): return files
+    return [files[i] for i in sorted(np.random.default_rng(seed).permutation(len(files))[:limit])]
+
+# %% ../nbs/05_pet_breeds.ipynb #b35c0212
 def pet_dataloaders(
     path:str|Path, # PETS as `get_dataset` returns it, or any folder of pictures that `breed_of` can read
     size:int=128, # Side of the squares that the model sees, pixels
@@ -46,26 +62,26 @@ def pet_dataloaders(
 ) -> DataLoaders: # Batches of (bs, 3, size, size) and (bs,) class numbers
     "Presized and augmented pictures with their breeds; raises `NotesError` if there are too few, or a size makes no sense"
     if not 0 < size <= presize:
-        raise NotesError(f'Pictures of {presize} pixels a side leave no room for {size}; make presize at least as large as size.')
-    if limit is not None and limit < 1: raise NotesError(f'A limit of {limit} leaves no picture; give a larger one, or None for all.')
-    folder = Path(path)/'images' if (Path(path)/'images').is_dir() else Path(path)
-    files = usable_pictures(picture_files(folder))
-    if limit and limit < len(files): files = [files[i] for i in sorted(np.random.default_rng(seed).permutation(len(files))[:limit])]
+        raise NotesError(f'Squares of {presize} pixels are no larger than the {size} that the model sees; make presize at least size.')
+    if bs < 1: raise NotesError(f'A batch of {bs} pictures is empty; give a batch size of at least 1.')
+    files = _breed_files(path, limit, seed)
     if not 1 <= int(valid_pct*len(files)) < len(files):
-        raise NotesError(f'The {len(files)} pictures in {folder} are too few to train and validate on with a share of {valid_pct}; give at least 5, and 0.2.')
+        raise NotesError(f'The {len(files)} pictures in {path} are too few to train and validate on with a share of {valid_pct}; '
+                         'give at least 5, and 0.2.')
     breeds = sorted(set(map(breed_of, files)))
-    if len(breeds) < 2: raise NotesError(f'All pictures in {folder} show the breed {breeds[0]}; give a folder with at least two.')
+    if len(breeds) < 2: raise NotesError(f'All pictures in {path} show the breed {breeds[0]}; give a folder with at least two.')
     block = DataBlock((picture_block(), CategoryBlock(vocab=breeds)), get_y=breed_of, splitter=RandomSplitter(valid_pct, seed=seed),
                       item_tfms=Resize(presize), batch_tfms=aug_transforms(size=size))
-    return block.dataloaders(files, path=folder.parent, bs=min(bs, len(files) - int(valid_pct*len(files))), num_workers=0)
+    return block.dataloaders(files, path=Path(path), bs=min(bs, len(files) - int(valid_pct*len(files))), num_workers=0)
 
-# %% ../nbs/05_pet_breeds.ipynb #297495fe
+# %% ../nbs/05_pet_breeds.ipynb #1cfa01e8
 class KeepStatistics(Callback):
     "Leave the running means and variances in a body's batch normalisation as the pretraining left them"
     def before_train(self):
         for layer in self.model.modules():
             if isinstance(layer, nn.BatchNorm2d): layer.eval()
 
+# %% ../nbs/05_pet_breeds.ipynb #49912131
 @delegates(words_learner)
 def breed_learner(
     dls:DataLoaders, # From `pet_dataloaders`
@@ -78,31 +94,75 @@ def breed_learner(
     "A learner for breeds, whose head begins with ImageNet's words for them; a pretrained body keeps its statistics"
     return words_learner(dls, arch, pretrained, metrics=metrics, cbs=L(cbs) + (L(KeepStatistics()) if pretrained else L()), **kwargs)
 
-# %% ../nbs/05_pet_breeds.ipynb #34f857bc
+# %% ../nbs/05_pet_breeds.ipynb #ab546820
+def _float_tensor(
+    numbers, # A tensor of any kind, an array or a list
+) -> Tensor: # A plain float tensor
+    "Numbers as PyTorch has them; raises `NotesError` for what isn't a number"
+    try: x = torch.as_tensor(numbers if isinstance(numbers, Tensor) else np.array(numbers))
+    except (TypeError, ValueError, RuntimeError):
+        raise NotesError('These are not all numbers, or the rows differ in length; give a tensor, an array or a list of numbers.') from None
+    if x.is_complex(): raise NotesError('Complex numbers are no activations; give real ones.')
+    x = x.as_subclass(Tensor)
+    if not x.is_floating_point(): x = x.float()
+    if x.isnan().any(): raise NotesError('There is nan among the numbers; find out where it arose, often a learning rate that is too high.')
+    return x
+
+# %% ../nbs/05_pet_breeds.ipynb #f1d94546
+def _logits(
+    activations, # As for `_float_tensor`
+) -> Tensor: # (..., classes) plain float
+    "Activations that have a softmax; raises `NotesError` for others"
+    x = _float_tensor(activations)
+    if not x.ndim or not x.shape[-1]: raise NotesError(f'Activations of shape {tuple(x.shape)} have no classes; '
+                         'give at least one number for each item.')
+    if not x.numel() or x.amax(-1).isfinite().all(): return x
+    raise NotesError('The largest activation of an item is infinite, so there are no probabilities; give finite activations.')
+
+# %% ../nbs/05_pet_breeds.ipynb #3afbaa6b
 def exponential(
     x:Tensor, # Any shape, float
 ) -> Tensor: # The same shape, positive
-    "The number e to the power of each element"
-    return math.e**x
+    "The number e to the power of each element; raises `NotesError` for what isn't a number"
+    return math.e**_float_tensor(x)
 
+# %% ../nbs/05_pet_breeds.ipynb #e43bc3a2
 def softmax(
     activations:Tensor, # (..., classes) float
     stable:bool=True, # Subtract the largest activation first, so that nothing overflows?
 ) -> Tensor: # The same shape, from 0 to 1, adding up to 1 along the last axis
-    "Probabilities in proportion to the exponentials of activations"
-    if stable: activations = activations - activations.max(-1, keepdim=True).values
+    "Probabilities in proportion to the exponentials of activations; raises `NotesError` for what isn't a finite number"
+    activations = _logits(activations)
+    if stable: activations = activations - activations.amax(-1, keepdim=True)
     powers = exponential(activations)
     return powers/powers.sum(-1, keepdim=True)
 
-# %% ../nbs/05_pet_breeds.ipynb #59d2633a
+# %% ../nbs/05_pet_breeds.ipynb #678f92d0
 def log_softmax(
     activations:Tensor, # (..., classes) float
 ) -> Tensor: # The same shape, at most 0
-    "The logarithm of softmax in one step, which neither overflows nor underflows"
-    shifted = activations - activations.max(-1, keepdim=True).values
+    "The logarithm of softmax in one step, which neither overflows nor underflows; raises what `softmax` raises"
+    activations = _logits(activations)
+    shifted = activations - activations.amax(-1, keepdim=True)
     return shifted - exponential(shifted).sum(-1, keepdim=True).log()
 
-# %% ../nbs/05_pet_breeds.ipynb #793df66d
+# %% ../nbs/05_pet_breeds.ipynb #240fd38d
+def _class_numbers(
+    targets, # Whole numbers from 0 to classes - 1: a tensor of any type, an array or a list
+    rows:Tensor, # (n, classes), one row for each target
+) -> Tensor: # (n,) int64, on the rows' device
+    "Targets as numbers of classes; raises `NotesError` for others"
+    numbers = _float_tensor(targets) if not isinstance(targets, Tensor) or targets.is_floating_point() else targets.as_subclass(Tensor)
+    if rows.ndim != 2 or numbers.shape != rows.shape[:1]:
+        raise NotesError(f"Targets of shape {tuple(numbers.shape)} don't fit rows of shape {tuple(rows.shape)}; "
+                         'give one class for each row.')
+    whole = numbers.long()
+    if (whole != numbers).any(): raise NotesError('Some targets are no whole numbers; give the number of a class for each row.')
+    if ((whole < 0) | (whole >= rows.shape[1])).any():
+        raise NotesError(f'A target is outside the {rows.shape[1]} classes; give numbers from 0 to {rows.shape[1] - 1}.')
+    return whole.to(rows.device)
+
+# %% ../nbs/05_pet_breeds.ipynb #53e3d45e
 _REDUCTIONS = {'mean': torch.mean, 'sum': torch.sum, 'none': lambda losses: losses}
 
 def nll_loss(
@@ -111,19 +171,18 @@ def nll_loss(
     reduction:str='mean', # `mean`, `sum`, or `none` for one loss per item
 ) -> Tensor: # A scalar, or (n,) for `none`
     "Minus the log-probability of the right class; raises `NotesError` if targets, shapes or the reduction don't fit"
-    if reduction not in _REDUCTIONS: raise NotesError(f"There is no reduction {reduction!r}; use {', '.join(_REDUCTIONS)}.")
-    if log_probabilities.ndim != 2 or targets.shape != log_probabilities.shape[:1]:
-        raise NotesError(f"Targets of shape {tuple(targets.shape)} don't fit rows of shape {tuple(log_probabilities.shape)}; give one class for each row.")
-    classes = log_probabilities.shape[1]
-    if ((targets < 0) | (targets >= classes)).any(): raise NotesError(f'A target is outside of the {classes} classes; give numbers from 0 to {classes - 1}.')
+    if reduction not in list(_REDUCTIONS): raise NotesError(f"There is no reduction {reduction!r}; use {', '.join(_REDUCTIONS)}.")
+    log_probabilities = _float_tensor(log_probabilities)
+    targets = _class_numbers(targets, log_probabilities)
     return _REDUCTIONS[reduction](-log_probabilities.gather(1, targets[:, None])[:, 0])
 
+# %% ../nbs/05_pet_breeds.ipynb #ac654f4e
 def cross_entropy(
     activations:Tensor, # (n, classes) float, straight from a model
     targets:Tensor, # (n,) int64, the number of the right class
     reduction:str='mean', # `mean`, `sum`, or `none` for one loss per item
 ) -> Tensor: # A scalar, or (n,) for `none`
-    "`nll_loss` of `log_softmax`; raises what `nll_loss` raises"
+    "`nll_loss` of `log_softmax`; raises what these raise"
     return nll_loss(log_softmax(activations), targets, reduction)
 
 # %% ../nbs/05_pet_breeds.ipynb #f1779b6f

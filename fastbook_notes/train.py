@@ -35,9 +35,18 @@ from fastai.vision.all import Learner, set_seed
 from safetensors import SafetensorError, safe_open
 from torch import distributed
 
+from .models.calibration import calibrate, shift_bias
 from .models.checkpoints import CHECKPOINT_FILE, Checkpoints, split_items
-from .models.distributed import (Process, data_parallel, destroy_process_group, init_process_group, local_main_process_first,
-                                               share_features, single_process, this_process)
+from fastbook_notes.models.distributed import (
+    Process,
+    data_parallel,
+    destroy_process_group,
+    init_process_group,
+    local_main_process_first,
+    share_features,
+    single_process,
+    this_process,
+)
 from .models.engine import split_at_head
 from .models.features import feature_dataloaders, fit_frozen
 from .models.model_folder import MODEL_FILE, check_can_save, save_model
@@ -71,11 +80,11 @@ def _labels(path, arch, size):
 
 # %% ../nbs/train.ipynb #bb033e01
 RECIPES = {
-    1: Recipe(_cats, 10, 3e-3, 160, 'It knows only cats and dogs: it calls anything else one of the two, and may be sure of it. '
+    1: Recipe(_cats, 10, 2e-3, 224, 'It knows only cats and dogs: it calls anything else one of the two, and may be sure of it. '
               'It sees the middle square of a picture.', names=('dog', 'cat')),
-    5: Recipe(_breeds, 10, 3e-3, 128, 'It knows {n} breeds and nothing else: a mongrel, or a rabbit, becomes one of them. '
+    5: Recipe(_breeds, 10, 2e-3, 224, 'It knows {n} breeds and nothing else: a mongrel, or a rabbit, becomes one of them. '
               'It sees the middle square of a picture.'),
-    6: Recipe(_labels, 15, 6e-3, 160, 'It knows {n} labels. It does not count, and it does not say where a thing is; '
+    6: Recipe(_labels, 15, 6e-3, 224, 'It knows {n} labels. It does not count, and it does not say where a thing is; '
               'it misses small and hidden things most.', several=True),
 }
 
@@ -197,7 +206,7 @@ def _card(
     recipe, vocab = recipe_of(chapter), learn.dls.vocab
     answers, (trained, validated) = list(map(str, recipe.names or vocab)), (len(learn.dls.train_ds), len(learn.dls.valid_ds))
     limits = [recipe.limits.format(n=len(vocab))]
-    if 'drawn' in source['data']: limits.append('It has seen only drawings: about a photo it is often wrong.')
+    if 'drawn' in source['data']: limits.append('It was trained on only drawings: expect more mistakes on photos.')
     return '\n'.join([f'# Chapter {chapter.number}: {chapter.module}', '',
         f"**Answers:** {', '.join(answers[:100])}{f' and {len(answers) - 100:,} others' if len(answers) > 100 else ''}.", '',
         f"**Data:** {source['data']}; licence: {source['licence'] or 'unknown'}. "
@@ -206,15 +215,20 @@ def _card(
         '**Errors on the validation set:**', '', *(f'- {name}: {value:.4f}' for name, value in measured.items()), ''])
 
 # %% ../nbs/train.ipynb #8f30492e
-def _thresholds(
-    learn:Learner, # For several labels, trained
-) -> dict: # `thresholds` and `threshold`, as `save_model` takes them
-    "Precision and recall at each threshold on the validation pictures, and the threshold with the highest F1"
-    from fastbook_notes.multicat import best_threshold, threshold_table
+def _calibrated(
+    learn:Learner, # Trained; for several labels, its last bias is shifted
+    several:bool, # Any number of labels to a picture?
+) -> dict: # `temperature`, and for several labels `thresholds` and `threshold`, as `save_model` takes them
+    "Calibrate on the validation pictures; then precision and recall at each threshold, and the threshold with the highest F1"
     head = split_at_head(learn.model)[1].eval()
     with torch.no_grad(): pairs = [(head(features).cpu(), targets.cpu()) for features, targets in feature_dataloaders(learn).valid]
     activations, targets = map(torch.cat, zip(*pairs))
-    return dict(thresholds=threshold_table(activations, targets), threshold=best_threshold(activations, targets, 'f1'))
+    temperature, shift = calibrate(activations, targets, several)
+    if not several: return dict(temperature=temperature)
+    from fastbook_notes.multicat import best_threshold, threshold_table
+    shift_bias(head, shift)
+    scaled = (activations + shift)/torch.tensor(temperature)
+    return dict(temperature=temperature, thresholds=threshold_table(scaled, targets), threshold=best_threshold(scaled, targets, 'f1'))
 
 # %% ../nbs/train.ipynb #17d94187
 def train_chapter(
@@ -292,8 +306,8 @@ def _keep(
     "Write the model folder"
     recipe, source = recipe_of(chapter), _source(path)
     with atomic_file(out/VALIDATION_FILE) as part: part.write_text(json.dumps(_validation_names(learn, path)), encoding='utf-8')
-    cuts, card = _thresholds(learn) if recipe.several else {}, _card(chapter, learn, measured, source)
-    with single_process(): save_model(learn, out, names=recipe.names, metrics=measured, card=card, **source, **cuts)
+    found, card = _calibrated(learn, recipe.several), _card(chapter, learn, measured, source)
+    with single_process(): save_model(learn, out, names=recipe.names, metrics=measured, card=card, **source, **found)
 
 # %% ../nbs/train.ipynb #cbb661f6
 def _model_place(

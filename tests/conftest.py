@@ -17,6 +17,7 @@ import pytest
 from browser import OPTIONS, find_browser
 
 ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT/'tools')) # Programs of the repository that the wheel doesn't carry
 NOTEBOOKS = sorted(p for p in (ROOT/'nbs').rglob('*.ipynb') if '.ipynb_checkpoints' not in p.parts)
 
 
@@ -48,7 +49,9 @@ def processes_with(mark: str, value: str, patience: float = 0) -> list[str]:
     while True:
         found = []
         for process in psutil.process_iter():
-            try: found += [' '.join(process.cmdline())] if process.environ().get(mark) == value and process.status() != psutil.STATUS_ZOMBIE else []
+            try:
+                if process.environ().get(mark) != value or process.status() == psutil.STATUS_ZOMBIE: continue
+                found.append(' '.join(process.cmdline()))
             except (psutil.Error, OSError): continue
         if not found or time.monotonic() > end: return found
         time.sleep(0.2)

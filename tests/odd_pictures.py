@@ -14,8 +14,8 @@ import numpy as np
 import pillow_heif
 from PIL import Image, features
 
-from fastbook_notes.data.pictures import BadPicture
 from fastbook_notes.data.picture_formats import MAX_BYTES
+from fastbook_notes.data.pictures import BadPicture
 
 MUTATED, SECONDS, MEGABYTES = 400, 5, 1000
 
@@ -74,18 +74,18 @@ def good_files():
         'progressive.jpg': (picture, 'JPEG', dict(progressive=True)), 'comment.jpg': (picture, 'JPEG', dict(comment=b'a'*60_000)),
         'restarts.jpg': (picture, 'JPEG', dict(restart_marker_blocks=1)), 'several.jpg': (picture, 'MPO', frames()),
         'rgb.png': (picture, 'PNG', {}), 'grey.png': (grey, 'PNG', {}), 'bits.png': (picture.convert('1'), 'PNG', {}),
-        'palette.png': (palette, 'PNG', {}),
-        'palette_alpha.png': (palette, 'PNG', dict(transparency=3)), 'grey_key.png': (grey, 'PNG', dict(transparency=200)),
-        'rgb_key.png': (picture, 'PNG', dict(transparency=(1, 2, 3))), 'rgba.png': (alpha, 'PNG', {}),
-        'la.png': (alpha.convert('LA'), 'PNG', {}),
-        'sixteen.png': (sixteen(picture), 'PNG', {}), 'animated.png': (picture, 'PNG', frames()),
+        'palette.png': (palette, 'PNG', {}), 'palette_alpha.png': (palette, 'PNG', dict(transparency=3)),
+        'grey_key.png': (grey, 'PNG', dict(transparency=200)), 'rgb_key.png': (picture, 'PNG', dict(transparency=(1, 2, 3))),
+        'rgba.png': (alpha, 'PNG', {}),
+        'la.png': (alpha.convert('LA'), 'PNG', {}), 'sixteen.png': (sixteen(picture), 'PNG', {}),
+        'animated.png': (picture, 'PNG', frames()),
         'rgb.gif': (picture, 'GIF', {}), 'clear.gif': (palette, 'GIF', dict(transparency=0)), 'animated.gif': (picture, 'GIF', frames()),
         'rgb.bmp': (picture, 'BMP', {}), 'palette.bmp': (palette, 'BMP', {}), 'bits.bmp': (picture.convert('1'), 'BMP', {}),
         'rgb.tif': (picture, 'TIFF', {}), 'lzw.tif': (picture, 'TIFF', dict(compression='tiff_lzw')),
-        'jpeg.tif': (picture, 'TIFF', dict(compression='jpeg')),
-        'cmyk.tif': (picture.convert('CMYK'), 'TIFF', {}), 'sixteen.tif': (sixteen(picture), 'TIFF', {}),
-        'float.tif': (picture.convert('F'), 'TIFF', {}),
-        'int.tif': (picture.convert('I'), 'TIFF', {}), 'rgba.tif': (alpha, 'TIFF', dict(compression='tiff_adobe_deflate')),
+        'jpeg.tif': (picture, 'TIFF', dict(compression='jpeg')), 'cmyk.tif': (picture.convert('CMYK'), 'TIFF', {}),
+        'sixteen.tif': (sixteen(picture), 'TIFF', {}),
+        'float.tif': (picture.convert('F'), 'TIFF', {}), 'int.tif': (picture.convert('I'), 'TIFF', {}),
+        'rgba.tif': (alpha, 'TIFF', dict(compression='tiff_adobe_deflate')),
         'fax.tif': (picture.convert('1'), 'TIFF', dict(compression='group4')), 'pages.tif': (picture, 'TIFF', frames()),
         'big.tif': (picture, 'TIFF', dict(big_tiff=True)),
         'rgb.heic': (picture, 'HEIF', {}), 'grey.heic': (grey, 'HEIF', {}), 'alpha.heic': (alpha, 'HEIF', {}),

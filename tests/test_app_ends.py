@@ -23,7 +23,8 @@ class Started:
     def __init__(self, folder, **options):
         self.value, self.begun = secrets.token_hex(8), time.monotonic()
         env = {**os.environ, MARK: self.value, 'TMPDIR': str(folder), 'FASTBOOK_NOTES_CACHE': str(folder/'cache')}
-        self.process = subprocess.Popen(COMMAND, text=True, cwd=folder, env=env, start_new_session=True, **{'stdout': subprocess.PIPE, **options})
+        self.process = subprocess.Popen(COMMAND, text=True, cwd=folder, env=env, start_new_session=True,
+                                        **{'stdout': subprocess.PIPE, **options})
 
     def visited(self, lines):
         "Read what is printed until the address is there, and open it: that starts a kernel"
@@ -78,7 +79,8 @@ def test_nothing_is_left(ending, wait, tmp_path):
 @posix_only
 def test_nothing_is_left_when_its_terminal_is_closed(tmp_path):
     ours, theirs = os.openpty()
-    app = Started(tmp_path, stdin=theirs, stdout=theirs, stderr=theirs, preexec_fn=lambda: __import__('fcntl').ioctl(0, __import__('termios').TIOCSCTTY, 0))
+    app = Started(tmp_path, stdin=theirs, stdout=theirs, stderr=theirs,
+                  preexec_fn=lambda: __import__('fcntl').ioctl(0, __import__('termios').TIOCSCTTY, 0))
     os.close(theirs)
     with os.fdopen(ours, encoding='utf-8') as terminal: app.visited(terminal)
     app.process.wait(30)

@@ -15,7 +15,8 @@ import pytest
 from conftest import ROOT
 
 SCREENS = ROOT/'_run'/'screens'/'apps'
-STROKES = {'3': [[(.3, .25), (.5, .15), (.7, .27), (.5, .47), (.72, .62), (.55, .85), (.3, .75)]], '7': [[(.25, .22), (.75, .22), (.45, .85)]],
+STROKES = {'3': [[(.3, .25), (.5, .15), (.7, .27), (.5, .47), (.72, .62), (.55, .85), (.3, .75)]],
+           '7': [[(.25, .22), (.75, .22), (.45, .85)]],
            '1': [[(.5, .15), (.5, .85)]], '0': [[(.5, .15), (.3, .3), (.28, .65), (.5, .85), (.72, .65), (.7, .3), (.5, .15)]]}
 
 
@@ -83,8 +84,9 @@ def pad_page(visit, static_page):
 def test_javascript_answers_as_python_does(pad_page, pads):
     "100 digits, each model, to 1e-4"
     import torch
-    from fastbook_notes.data.datasets import get_dataset
+
     from fastbook_notes.apps.digit_pad import digit_probabilities
+    from fastbook_notes.data.datasets import get_dataset
     from fastbook_notes.mnist_basics import digit_datasets
     digits = digit_datasets(get_dataset('MNIST', 'sample'))[1].tensors[0][::10]
     assert len(digits) == 100
@@ -102,7 +104,9 @@ def test_javascript_centres_as_python_does(pad_page, pads):
     rng = np.random.default_rng(42)
     for height, width in ((50, 60), (9, 31), (224, 224), (1, 1), (20, 3)):
         ink = rng.random((height, width))*(rng.random((height, width)) > 0.7)
-        found = in_script(pad_page, pads[0]._esm, '(script, { ink, width, height }) => [...script.centred(ink, width, height)]', {'ink': ink.ravel().tolist(), 'width': width, 'height': height})
+        found = in_script(pad_page, pads[0]._esm,
+                          '(script, { ink, width, height }) => [...script.centred(ink, width, height)]',
+                          {'ink': ink.ravel().tolist(), 'width': width, 'height': height})
         assert np.abs(np.array(found).reshape(28, 28) - centred_digit(ink)).max() < 1e-9, (height, width)
 
 
@@ -110,7 +114,8 @@ def test_javascript_steps_as_python_does(pad_page, pads):
     from fastbook_notes.intro import line_loss, line_step
     x, y = np.array(pads[1].x), np.array(pads[1].y)
     for w, b, lr in ((0, 0, .05), (-1.5, 7, .1), (4, -2, .2)):
-        loss, step = in_script(pad_page, pads[1]._esm, '(script, [w, b, x, y, lr]) => [script.lineLoss(w, b, x, y), script.lineStep(w, b, x, y, lr)]', [w, b, x.tolist(), y.tolist(), lr])
+        loss, step = in_script(pad_page, pads[1]._esm,
+                               '(script, [w, b, x, y, lr]) => [script.lineLoss(w, b, x, y), script.lineStep(w, b, x, y, lr)]', [w, b, x.tolist(), y.tolist(), lr])
         assert loss == pytest.approx(line_loss(w, b, x, y), rel=1e-9)
         assert step == pytest.approx(line_step(w, b, x, y, lr), rel=1e-9)
 
@@ -154,6 +159,7 @@ def test_a_digit_is_drawn_by_keyboard(pad_page):
 
 def test_a_real_digit_is_shown(pad_page, pads):
     import torch
+
     from fastbook_notes.apps.digit_pad import digit_probabilities
     for game, example in (('All ten', 0), ('3 or 7', 3)):
         pad_page.get_by_label(game).check()
@@ -197,7 +203,8 @@ def test_pads_fit_the_page(visit, static_page, scheme, width):
 
 # ---- served by Voila
 
-APPS_SHOWN = {'line': '.line-pad', 'digit_pad': '.digit-pad', 'cat_or_dog': '.picture-app', 'breeds': '.picture-app', 'labels': '.picture-app', 'cleaner': '.cleaner'}
+APPS_SHOWN = {'line': '.line-pad', 'digit_pad': '.digit-pad', 'cat_or_dog': '.picture-app', 'breeds': '.picture-app',
+              'labels': '.picture-app', 'cleaner': '.cleaner'}
 WAIT = 120_000 # Milliseconds, for a model on a machine that is busy
 
 
@@ -212,6 +219,7 @@ def models():
 def served(models):
     "Serves an app, or all of the session's that were asked for, until the end of the session"
     from contextlib import ExitStack
+
     from fastbook_notes.apps.serving import find_app, serving
     with ExitStack() as stack:
         found = {}
@@ -292,12 +300,14 @@ def test_cat_or_dog(opened):
     assert answers(page, 3).first.locator('h3').inner_text().startswith('dog')
     screenshot(page, 'cat_or_dog-light-1280')
 
-    upload(page, as_file('list.txt', b'eggs, milk', 'text/plain'), as_file('a.pdf', b'%PDF-1.7', 'application/pdf'), as_file('cut.jpg', pet()[:900]), as_file('none.jpg', b''),
+    upload(page, as_file('list.txt', b'eggs, milk', 'text/plain'), as_file('a.pdf', b'%PDF-1.7', 'application/pdf'),
+           as_file('cut.jpg', pet()[:900]), as_file('none.jpg', b''),
            as_file('huge.png', png(20_000, 20_000), 'image/png'), as_file('heavy.jpg', bytes(8_100_000)), as_file('good.jpg', pet()))
     assert answers(page, 4).first.locator('.name').inner_text() == 'good.jpg'
     assert 'only drawings' in answers(page, 4).first.locator('.note').inner_text()
     said = page.locator('.problem').all_inner_texts()
-    for name, words in {'list.txt': 'none of JPEG', 'a.pdf': 'is a PDF', 'cut.jpg': 'ends too early', 'none.jpg': 'is empty', 'huge.png': 'more than', 'heavy.jpg': 'more than 8 are not taken'}.items():
+    for name, words in {'list.txt': 'none of JPEG', 'a.pdf': 'is a PDF', 'cut.jpg': 'ends too early',
+                        'none.jpg': 'is empty', 'huge.png': 'many pixels', 'heavy.jpg': 'more than 8 are not taken'}.items():
         assert any(text.startswith(f'{name}:') and words in text for text in said), (name, said)
     upload(page, as_file('camera.jpg', large_pet()))
     assert answers(page, 5).first.locator('h3').inner_text().startswith('cat') and page.locator('.problem').count() == 0
@@ -427,13 +437,15 @@ def test_a_second_start_shows_the_app_within_ten_seconds(models, visit, tmp_path
     "By the command, as a person starts it; the model may still be loading"
     begun = time.monotonic()
     command = [sys.executable, '-u', '-c', 'from fastbook_notes.cli import main; main()', 'app', 'cat_or_dog', '--port', '8990']
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=tmp_path, env={**os.environ, 'FASTBOOK_NOTES_DATA': 'sample'})
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=tmp_path,
+                               env={**os.environ, 'FASTBOOK_NOTES_DATA': 'sample'})
     try:
         address = next(line for line in process.stdout if ' is at ' in line).split(' is at ')[1].partition(';')[0]
         page = visit(address)
         page.locator('.picture-app').wait_for(timeout=WAIT)
         print(f'second start: {time.monotonic() - begun:.1f} s')
         page.get_by_text('Ready.').wait_for(timeout=WAIT)
+        page.close()
     finally:
         process.terminate()
         process.wait(20)
@@ -447,9 +459,12 @@ def lab(models, tmp_path):
     from fastbook_notes.apps.serving import find_app, free_port
     shutil.copy(find_app('digit_pad').path, tmp_path)
     port = free_port(8950)
-    settings = {'ServerApp.port': port, 'ServerApp.ip': '127.0.0.1', 'ServerApp.root_dir': tmp_path, 'IdentityProvider.token': '', 'ServerApp.port_retries': 0, 'LabApp.extension_manager': 'readonly',
+    settings = {'ServerApp.port': port, 'ServerApp.ip': '127.0.0.1', 'ServerApp.root_dir': tmp_path,
+                'IdentityProvider.token': '', 'ServerApp.port_retries': 0, 'LabApp.extension_manager': 'readonly',
                 'LabApp.news_url': '', 'ServerApp.allow_root': True}
-    process = subprocess.Popen([sys.executable, '-m', 'jupyterlab', '--no-browser', *(f'--{name}={value}' for name, value in settings.items())], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=tmp_path,
+    process = subprocess.Popen([sys.executable, '-m', 'jupyterlab', '--no-browser',
+                                *(f'--{name}={value}' for name, value in settings.items())], stdout=subprocess.DEVNULL,
+                                stderr=subprocess.DEVNULL, cwd=tmp_path,
                                env={**os.environ, 'FASTBOOK_NOTES_DATA': 'sample', 'JUPYTER_CONFIG_DIR': str(tmp_path/'config')})
     yield f'http://127.0.0.1:{port}/'
     process.terminate()
@@ -459,7 +474,9 @@ def lab(models, tmp_path):
 def test_the_digit_pad_in_jupyterlab(lab, browser):
     page = browser.new_page(viewport={'width': 1280, 'height': 900})
     for _ in range(100):
-        try: page.goto(f'{lab}lab/tree/digit_pad.ipynb?reset'); break
+        try:
+            page.goto(f'{lab}lab/tree/digit_pad.ipynb?reset')
+            break
         except Exception: time.sleep(0.3)
     page.locator('.jp-Notebook .jp-Cell').first.wait_for(timeout=WAIT)
     page.get_by_text('| Idle').wait_for(timeout=WAIT)

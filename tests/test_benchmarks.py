@@ -59,4 +59,4 @@ def test_what_is_recorded_was_measured_in_full(benchmarks):
 def test_the_home_page_shows_what_is_recorded(benchmarks):
     _, table = benchmarks
     cells = nbformat.read(ROOT/'nbs'/'index.ipynb', as_version=4).cells
-    assert table.table() in [cell.source for cell in cells], 'run `python benchmarks/table.py`, then `fastbook-notes store index`'
+    assert table.table() in [cell.source for cell in cells], 'run `python benchmarks/table.py`, then `make readme`'

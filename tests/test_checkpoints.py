@@ -35,7 +35,8 @@ def learner():
     "With all that is drawn at random: weights, order, crops, flips, dropout"
     set_seed(42)
     pictures = [Image.fromarray(np.random.default_rng(i).integers(0, 256, (20, 20, 3), dtype='uint8')) for i in range(32)]
-    block = DataBlock((picture_block(), CategoryBlock), get_x=lambda i: pictures[i], get_y=lambda i: i % 2, splitter=RandomSplitter(0.25, seed=1), item_tfms=RandomResizedCrop(12, min_scale=0.5), batch_tfms=Flip())
+    block = DataBlock((picture_block(), CategoryBlock), get_x=lambda i: pictures[i], get_y=lambda i: i % 2,
+                      splitter=RandomSplitter(0.25, seed=1), item_tfms=RandomResizedCrop(12, min_scale=0.5), batch_tfms=Flip())
     model = nn.Sequential(nn.Conv2d(3, 4, 3, 2), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Dropout(0.3), nn.Linear(100, 2))
     learn = Learner(block.dataloaders(range(32), bs=8, num_workers=0), model, metrics=accuracy)
     learn.remove_cb(learn.progress)
@@ -44,14 +45,19 @@ def learner():
 
 def train(folder, resume):
     learn = fit_with_checkpoints(learner(), EPOCHS, 0.01, folder, resume)
-    torch.save({'model': learn.model.state_dict(), 'measured': torch.tensor(learn.recorder.values), 'losses': torch.tensor(learn.recorder.losses), 'lrs': torch.tensor(learn.recorder.lrs)}, Path(folder)/'result.part')
+    kept = dict(measured='values', losses='losses', lrs='lrs')
+    recorded = {name: torch.tensor(getattr(learn.recorder, of)) for name, of in kept.items()}
+    torch.save({'model': learn.model.state_dict(), **recorded}, Path(folder)/'result.part')
     (Path(folder)/'result.part').replace(Path(folder)/'result')
 
 def result(folder): return torch.load(Path(folder)/'result', weights_only=True)
 
 def gap(a, b):
     if a.keys() != b.keys(): return float('inf')
-    return max(gap(a[k], b[k]) if isinstance(a[k], dict) else (a[k].double() - b[k].double()).abs().max().item() if a[k].shape == b[k].shape else float('inf') for k in a)
+    def of(a, b):
+        if isinstance(a, dict): return gap(a, b)
+        return (a.double() - b.double()).abs().max().item() if a.shape == b.shape else float('inf')
+    return max(of(a[k], b[k]) for k in a)
 '''
 
 KILL = TRAIN + '''
@@ -92,10 +98,13 @@ print(killed, trainings, resumed, most)
 
 @posix_only
 def test_killed_training_ends_like_unbroken_training(tmp_path, record_property):
-    done = subprocess.run([sys.executable, '-c', KILL, tmp_path, str(KILLS)], capture_output=True, text=True, env={**os.environ, 'OMP_NUM_THREADS': '1'})
+    done = subprocess.run([sys.executable, '-c', KILL, tmp_path, str(KILLS)], capture_output=True, text=True,
+                          env={**os.environ, 'OMP_NUM_THREADS': '1'})
     assert done.returncode == 0, done.stderr[-3000:]
     killed, trainings, resumed, most = done.stdout.split()
-    record_property('figure', f'Training: {killed} killed, {resumed} times resumed from a checkpoint, {trainings} trainings brought to their end; weights, losses and metrics within {float(most):.1g} of the unbroken one')
+    record_property('figure',
+                    f'Training: {killed} killed, {resumed} times resumed from a checkpoint, {trainings} trainings brought to their end; '
+                    f'weights, losses and metrics within {float(most):.1g} of the unbroken one')
     assert int(killed) >= KILLS and int(resumed) and int(trainings) and float(most) <= 1e-6
 
 
@@ -113,7 +122,10 @@ def learner(vision):
         vision.set_seed(1)
         data = [(torch.randn(6), torch.tensor(i % 2)) for i in range(n)]
         dls = vision.DataLoaders.from_dsets(data, data[:8], bs=8, num_workers=0, device='cpu')
-        learn = vision.Learner(dls, torch.nn.Sequential(torch.nn.Linear(6, width), torch.nn.ReLU(), torch.nn.Linear(width, 2)), loss_func=vision.CrossEntropyLossFlat(), metrics=vision.accuracy)
+        learn = vision.Learner(dls,
+                               torch.nn.Sequential(torch.nn.Linear(6, width), torch.nn.ReLU(),
+                                                   torch.nn.Linear(width, 2)), loss_func=vision.CrossEntropyLossFlat(),
+                                                   metrics=vision.accuracy)
         learn.remove_cb(learn.progress)
         learn.logger = lambda row: None
         return learn
@@ -206,7 +218,9 @@ def pictures(tmp_path):
     import numpy as np
     from PIL import Image
     (tmp_path/'pictures').mkdir()
-    for i in range(40): Image.fromarray(np.random.default_rng(i).integers(0, 256, (12, 12, 3), dtype='uint8')).save(tmp_path/'pictures'/f'{"ab"[i % 2]}_{i:02}.png')
+    for i in range(40):
+        Image.fromarray(np.random.default_rng(i).integers(0, 256, (12, 12, 3),
+                                                          dtype='uint8')).save(tmp_path/'pictures'/f'{"ab"[i % 2]}_{i:02}.png')
     return tmp_path/'pictures'
 
 
@@ -214,7 +228,8 @@ def from_files(vision, folder, names=None, label=lambda name: name[0]):
     "A learner on files, whose validation pictures are drawn from all there are"
     import torch
     vision.set_seed(1)
-    dls = vision.ImageDataLoaders.from_name_func(folder, names or sorted(folder.iterdir()), label_func=label, seed=3, bs=8, num_workers=0, device='cpu')
+    dls = vision.ImageDataLoaders.from_name_func(folder, names or sorted(folder.iterdir()), label_func=label, seed=3,
+                                                 bs=8, num_workers=0, device='cpu')
     learn = vision.Learner(dls, torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(432, 2)), loss_func=vision.CrossEntropyLossFlat())
     learn.remove_cb(learn.progress)
     learn.logger = lambda row: None
@@ -263,8 +278,11 @@ train(here, False)
 @posix_only
 def test_a_process_that_is_told_to_end_leaves_a_whole_checkpoint_and_nothing_else(tmp_path):
     import signal
+
     from safetensors import safe_open
-    done = subprocess.run([sys.executable, '-c', TERMINATED, tmp_path], capture_output=True, text=True, env={**os.environ, 'OMP_NUM_THREADS': '1'})
+    done = subprocess.run([sys.executable, '-c', TERMINATED, tmp_path], capture_output=True, text=True,
+                          env={**os.environ, 'OMP_NUM_THREADS': '1'})
     assert done.returncode == -signal.SIGTERM, done.stderr[-2000:]
     assert [file.name for file in tmp_path.iterdir()] == ['checkpoint.safetensors']
-    with safe_open(tmp_path/'checkpoint.safetensors', framework='pt') as stored: assert len(json.loads(stored.metadata()['state'])['measured']) == 1
+    with safe_open(tmp_path/'checkpoint.safetensors', framework='pt') as stored:
+        assert len(json.loads(stored.metadata()['state'])['measured']) == 1

@@ -1,11 +1,9 @@
 "Data sets with everything wrong: what is found, what is moved, what is brought back, and what a kill on the way leaves."
 import csv
-import io
 import json
 import os
 import random
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -148,7 +146,7 @@ def spoil(root):
 def test_aside_and_back_twice(tmp_path):
     root = spoil(tmp_path/'pets')
     before = contents(root)
-    for n in range(2):
+    for _ in range(2):
         assert quarantine(root, check_dataset(root)) == 7 and check_dataset(root).empty
         (root/'train'/'cat'/'page.png').write_text('<html>again')
         assert quarantine(root, check_dataset(root)) == 1

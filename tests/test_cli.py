@@ -111,7 +111,8 @@ def homeless(tmp_path):
     "Runs `fastbook-notes` as a user who has no home directory"
     def run(*words, **env):
         env = {**{k: v for k, v in os.environ.items() if k not in ('HOME', 'FASTAI_HOME', 'FASTBOOK_NOTES_CACHE', 'XDG_CACHE_HOME')}, **env}
-        return subprocess.run([sys.executable, '-c', NO_HOME, *words], capture_output=True, text=True, encoding='utf-8', cwd=tmp_path, env=env)
+        return subprocess.run([sys.executable, '-c', NO_HOME, *words], capture_output=True, text=True, encoding='utf-8',
+                              cwd=tmp_path, env=env)
     return run
 
 
@@ -217,18 +218,22 @@ def test_lab_in_an_unusable_folder(command, tmp_path):
 @pytest.mark.slow
 def test_a_chapter_that_fails_is_named_and_the_others_run(tmp_path, cache):
     "Run from a package whose chapter 3 is broken, and whose chapters are short"
-    from nbformat.v4 import new_code_cell, new_notebook
     import nbformat
+    from nbformat.v4 import new_code_cell, new_notebook
     package = tmp_path/'site'/'fastbook_notes'
     shutil.copytree(ROOT/'fastbook_notes', package, ignore=shutil.ignore_patterns('__pycache__'))
     (package/'notebooks').mkdir()
-    for name, source in (('03_ethics', 'x = 1\n1/0'), ('04_mnist_basics', "from fastbook_notes.chapters import ChapterResult\nChapterResult('d', 'm', 'accuracy', 0.5)")):
+    for name, source in (('03_ethics', 'x = 1\n1/0'),
+                         ('04_mnist_basics',
+                          "from fastbook_notes.chapters import ChapterResult\nChapterResult('d', 'm', 'accuracy', 0.5)")):
         nbformat.write(new_notebook(cells=[new_code_cell('a = 1'), new_code_cell(source)]), package/'notebooks'/f'{name}.ipynb')
     done = subprocess.run([sys.executable, '-c', 'from fastbook_notes.cli import main; main()', 'run', '3', '4'],
                           capture_output=True, text=True, encoding='utf-8', cwd=tmp_path,
-                          env={**os.environ, 'PYTHONPATH': str(tmp_path/'site'), 'FASTBOOK_NOTES_CACHE': str(cache), 'PYTHONIOENCODING': 'utf-8'})
+                          env={**os.environ, 'PYTHONPATH': str(tmp_path/'site'), 'FASTBOOK_NOTES_CACHE': str(cache),
+                               'PYTHONIOENCODING': 'utf-8'})
     assert done.returncode == 1
     last = done.stderr.strip().splitlines()[-1]
     assert '03_ethics' in last and 'cell 2' in last and 'ZeroDivisionError' in last and 'Traceback' not in done.stderr
     assert 'accuracy 0.500' in done.stdout and 'failed' in done.stdout
-    assert {p.name for p in (tmp_path/'_run').iterdir()} == {f'{n}.{e}' for n in ('03_ethics', '04_mnist_basics') for e in ('ipynb', 'html')}
+    assert {p.name for p in (tmp_path/'_run').iterdir()} == {f'{n}.{e}' for n in ('03_ethics', '04_mnist_basics')
+                                                             for e in ('ipynb', 'html')}

@@ -35,7 +35,8 @@ RECIPES[1] = replace(RECIPE, learner=cats)
 process = this_process()
 out = folder/f'model-{process.count}-{process.rank}'
 about = train_chapter(1, folder, 'lite0', 4, out, size=64, processes=process.count)
-(folder/f'seen-{process.count}-{process.rank}.json').write_text(json.dumps(dict(epochs=seen.epochs, digest=seen.digest, error=about['measured']['error_rate'])))
+found = dict(epochs=seen.epochs, digest=seen.digest, error=about['measured']['error_rate'])
+(folder/f'seen-{process.count}-{process.rank}.json').write_text(json.dumps(found))
 '''
 
 
@@ -53,7 +54,8 @@ def folder(tmp_path_factory):
 
 def run(folder, *launcher):
     done = subprocess.run([sys.executable, *launcher, folder/'train.py', folder], capture_output=True, text=True, timeout=240, cwd=folder,
-                          env={**os.environ, 'OMP_NUM_THREADS': '1', 'CUDA_VISIBLE_DEVICES': '', 'FASTBOOK_NOTES_CACHE': str(folder/f'cache-{len(launcher)}')})
+                          env={**os.environ, 'OMP_NUM_THREADS': '1', 'CUDA_VISIBLE_DEVICES': '',
+                               'FASTBOOK_NOTES_CACHE': str(folder/f'cache-{len(launcher)}')})
     assert done.returncode == 0, done.stderr
     return done
 
@@ -107,7 +109,8 @@ def report(line):
     if line.startswith('epoch 1'): os.kill(os.getpid(), getattr(signal, 'SIGKILL', signal.SIGTERM))
 train_chapter(1, {str(folder)!r}, epochs=3, out={str(tmp_path/"out")!r}, size=64, report=report)
 '''
-    killed = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, timeout=240, cwd=tmp_path, env={**os.environ, 'FASTBOOK_NOTES_CACHE': str(folder/'cache-0')})
+    killed = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, timeout=240, cwd=tmp_path,
+                            env={**os.environ, 'FASTBOOK_NOTES_CACHE': str(folder/'cache-0')})
     assert killed.returncode not in (0, 1), killed.stderr
     assert sorted(p.name for p in (tmp_path/'out').iterdir()) == ['checkpoint.safetensors', 'training.json']
     with pytest.raises(NotesError, match='go on with --resume'): train_chapter(1, folder, epochs=3, out=tmp_path/'out', size=64)
@@ -122,7 +125,9 @@ def test_a_launcher_that_starts_one_process_for_two_is_noticed(tmp_path):
     "accelerate does, without a GPU; then the run stops before it loads anything"
     script = tmp_path/'train.py'
     script.write_text('from fastbook_notes.models.distributed import this_process\nprint(this_process())')
-    done = subprocess.run([sys.executable, '-m', 'accelerate.commands.launch', '--cpu', '--num_processes', '2', '--num_machines', '1', '--mixed_precision', 'no',
-                           '--dynamo_backend', 'no', script], capture_output=True, text=True, timeout=240, cwd=tmp_path, env={**os.environ, 'CUDA_VISIBLE_DEVICES': ''})
+    done = subprocess.run([sys.executable, '-m', 'accelerate.commands.launch', '--cpu', '--num_processes', '2',
+                           '--num_machines', '1', '--mixed_precision', 'no',
+                           '--dynamo_backend', 'no', script], capture_output=True, text=True, timeout=240, cwd=tmp_path,
+                           env={**os.environ, 'CUDA_VISIBLE_DEVICES': ''})
     assert done.returncode != 0
     assert 'asked for several processes, but started only this one' in done.stderr

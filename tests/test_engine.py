@@ -28,7 +28,9 @@ def body(name):
     return model
 
 
-@pytest.mark.parametrize('name, size', [('tf_efficientnet_lite0', 64), ('resnet18', 64), ('mobilenetv3_small_050', 61), ('convnext_atto', 64), ('vit_tiny_patch16_224', 224)])
+@pytest.mark.parametrize('name, size',
+                         [('tf_efficientnet_lite0', 64), ('resnet18', 64), ('mobilenetv3_small_050', 61),
+                          ('convnext_atto', 64), ('vit_tiny_patch16_224', 224)])
 def test_all_forms_answer_alike(name, size, record_property):
     frozen, pictures = body(name), torch.randn(5, 3, size, size)
     with torch.no_grad(): expected = frozen(pictures)
@@ -60,7 +62,8 @@ def test_after_training_another_engine_answers_otherwise(own_cache):
 
 
 def test_an_export_leaves_the_network_as_it_was():
-    frozen = split_at_head(torch.nn.Sequential(body('mobilenetv3_small_050'), torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(576, 2))).eval())[0]
+    frozen = split_at_head(torch.nn.Sequential(body('mobilenetv3_small_050'),
+                                               torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(576, 2))).eval())[0]
     before, threads = {name: value.clone() for name, value in frozen.state_dict().items()}, torch.get_num_threads()
     onnx_form(frozen, torch.randn(2, 3, 64, 64))
     assert not any(module.training for module in frozen.modules()) and torch.get_num_threads() == threads
@@ -98,7 +101,8 @@ def test_other_numbers_than_float32_are_left_to_pytorch():
 
 @pytest.mark.skipif(not hasattr(os, 'sched_setaffinity'), reason='only Linux can give a process fewer cores')
 def test_as_many_threads_as_cores_may_be_used():
-    code = 'import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); from fastbook_notes.models.engine import usable_cores; print(usable_cores())'
+    code = ('import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n'
+            'from fastbook_notes.models.engine import usable_cores; print(usable_cores())')
     environ = {name: value for name, value in os.environ.items() if name != 'OMP_NUM_THREADS'}
     assert subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, env=environ).stdout.strip() == '1'
     assert 1 <= usable_cores() <= len(os.sched_getaffinity(0))

@@ -1,7 +1,6 @@
 "What a saved model is turned into, and what is turned into one: a learner that goes on, ONNX, and exports that somebody trusts."
 import ast
 import sys
-from pathlib import Path
 
 import onnxruntime
 import pytest
@@ -12,7 +11,7 @@ from fastbook_notes.errors import NotesError
 from fastbook_notes.models import exports
 from fastbook_notes.models.exports import _convert_here, convert_export, learner_from, save_onnx
 from fastbook_notes.models.model_folder import CARD_FILE, DESCRIPTION_FILE, MODEL_FILE, ONNX_FILE, load_model, save_model
-from small_models import SIZES, SMALL, cat_model, model, pets, picture, small_learner, vision
+from small_models import SIZES, SMALL, cat_model, model, pets, picture, small_learner, vision  # noqa: F401 -- fixtures
 
 
 def test_going_on_training(model, small_learner, vision, pets, tmp_path):

@@ -41,10 +41,12 @@ class Body(torch.nn.Module):
 
 
 def learner(files, item_tfms=(), batch_tfms=None, body=None, block=None, bs=4, **kwargs):
-    data = vision.DataBlock((block or vision.ImageBlock, vision.CategoryBlock), get_y=lambda file: file.name[0], splitter=lambda items: (range(16), range(16, 20)),
+    data = vision.DataBlock((block or vision.ImageBlock, vision.CategoryBlock), get_y=lambda file: file.name[0],
+                            splitter=lambda items: (range(16), range(16, 20)),
                             item_tfms=[vision.Resize(24), *item_tfms], batch_tfms=batch_tfms, **kwargs)
     head = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(4, 2))
-    return vision.Learner(data.dataloaders(files, bs=bs, num_workers=0, device='cpu'), torch.nn.Sequential(body or Body(), head), loss_func=vision.CrossEntropyLossFlat())
+    return vision.Learner(data.dataloaders(files, bs=bs, num_workers=0, device='cpu'),
+                          torch.nn.Sequential(body or Body(), head), loss_func=vision.CrossEntropyLossFlat())
 
 
 def key(learn, views=0, ds_idx=0):
@@ -137,21 +139,25 @@ def others(files, monkeypatch):
     yield 'the global is another', globally(here, 'FACTOR', 2.0, batch_tfms=[by_global])
     yield 'a function with a helper', key(learner(files, batch_tfms=[by_helper]))
     yield 'the helper is another', globally(here, 'helper', lambda x: x + 2, batch_tfms=[by_helper])
-    for constant in ('x*2', 'x*3', 'x*2.5', 'x.flip(-1)'): yield f'encodes is {constant}', key(learner(files, batch_tfms=[edited(constant)]))
-    for width, by in ((1234, 0), (1235, 0), (1234, 0.5)): yield f'acts on {width} pixels by {by}', key(learner(files, item_tfms=[Rare(width, by)]))
+    for constant in ('x*2', 'x*3', 'x*2.5', 'x.flip(-1)'):
+        yield f'encodes is {constant}', key(learner(files, batch_tfms=[edited(constant)]))
+    for width, by in ((1234, 0), (1235, 0), (1234, 0.5)):
+        yield f'acts on {width} pixels by {by}', key(learner(files, item_tfms=[Rare(width, by)]))
     for words in (('a', 'b'), ('a', 'c'), ('a', 'b', 'c')): yield f'a set of {words}', key(learner(files, batch_tfms=[Chosen(*words)]))
     yield 'an attribute set afterwards', key(learner(files, batch_tfms=[with_attribute(Chosen('a', 'b'), words={'d', 'e'})]))
     for mode in (Image.Resampling.BICUBIC, Image.Resampling.NEAREST):
         yield f'resampled by {mode}', key(learner(files, item_tfms=[with_attribute(R(20), resamples=(mode, mode))]))
     yield 'resized twice', key(learner(files, item_tfms=[R(20)]))
     yield 'squished', key(learner(files, item_tfms=[R(20, 'squish')]))
-    for mean in (0.4, 0.4001): yield f'normalised by {mean}', key(learner(files, batch_tfms=[vision.Normalize.from_stats([mean]*3, [0.3]*3)]))
+    for mean in (0.4, 0.4001):
+        yield f'normalised by {mean}', key(learner(files, batch_tfms=[vision.Normalize.from_stats([mean]*3, [0.3]*3)]))
     yield 'opened by this package', key(learner(files, block=picture_block))
     yield 'another kind of picture', key(learner(files, block=vision.ImageBlock(vision.PILImageBW), body=None))
     yield 'another loader', key(learner(files, dl_type=OtherLoader))
     yield 'a library that was patched', globally(R, 'before_call', lambda self, b, split_idx: with_attribute(self, pcts=(0, 0)))
     yield 'a library that opens otherwise', globally(vision.PILImage, 'create', classmethod(opened_otherwise))
-    for views, bs, tfms in ((1, 4, None), (2, 4, None), (2, 8, None)): yield f'{views} views in batches of {bs}', key(learner(files, bs=bs), views)
+    for views, bs in ((1, 4), (2, 4), (2, 8)):
+        yield f'{views} views in batches of {bs}', key(learner(files, bs=bs), views)
     for setting in (dict(), dict(max_rotate=11), dict(p_affine=0.7501), dict(max_lighting=0.21), dict(p_lighting=0.76)):
         yield f'augmented by {setting}', key(learner(files, batch_tfms=vision.aug_transforms(**setting)), 2)
     yield 'a weight', key(with_change(changed_weight(0, lambda p: p.data.view(-1)[0].add_(1e-6))))
@@ -173,7 +179,9 @@ def test_whatever_changes_there_is_another_key(files, monkeypatch, record_proper
     found = list(others(files, monkeypatch))
     kept = {what: digest for what, digest in found if digest is not None}
     same = [(a, b) for i, (a, x) in enumerate(kept.items()) for b, y in list(kept.items())[:i] if x == y]
-    record_property('figure', f'Features: {len(found)} changes, {len(kept)} of them with a key of their own, {len(found) - len(kept)} not kept, {len(same)} mistaken')
+    record_property('figure',
+                    f'Features: {len(found)} changes, {len(kept)} of them with a key of their own, '
+                    f'{len(found) - len(kept)} not kept, {len(same)} mistaken')
     assert same == []
     assert len(found) >= 40 and len(kept) >= 0.8*len(found), [what for what, digest in found if digest is None]
 
@@ -215,7 +223,8 @@ def test_nothing_changed(files):
 def test_another_process_finds_the_same_key(files):
     code = 'import sys, json; from pathlib import Path; from test_features import *; files = [Path(f) for f in json.loads(sys.argv[1])]; ' \
            "print(key(learner(files, batch_tfms=[Chosen('a', 'b', 'c'), scaled(2), by_helper, *vision.aug_transforms()]), 2))"
-    keys = {subprocess.run([sys.executable, '-W', 'ignore', '-c', code, json.dumps(list(map(str, files)))], capture_output=True, text=True, check=True, cwd=os.path.dirname(__file__),
+    keys = {subprocess.run([sys.executable, '-W', 'ignore', '-c', code, json.dumps(list(map(str, files)))],
+                           capture_output=True, text=True, check=True, cwd=os.path.dirname(__file__),
                            env={**os.environ, 'PYTHONHASHSEED': seed, 'OMP_NUM_THREADS': '1'}).stdout for seed in ('0', '1')}
     assert len(keys) == 1 and len(keys.pop().strip()) == 32
 

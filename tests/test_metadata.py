@@ -46,9 +46,9 @@ def test_requirements_have_lower_bounds_and_no_upper_ones(settings):
 
 
 # Imported where they are used, after a look at whether they are there, with a line that says what to install.
-DEVELOPMENT_ONLY = {'chapters': {'nbdev'}, 'models/distributed': {'accelerate'}, 'train': {'pyarrow'}}
+DEVELOPMENT_ONLY = {'chapters': {'nbdev'}, 'models/distributed': {'accelerate'}, 'models/predict_folder': {'pyarrow'}}
 # Cells that only compare: they are run by whoever develops.
-COMPARED = {'models/backbones': {'skimage'}}
+COMPARED = {'models/predictor': {'captum'}}
 
 
 owners_of = functools.cache(packages_distributions)

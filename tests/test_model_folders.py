@@ -20,9 +20,18 @@ from safetensors.torch import load_file, save
 from conftest import ROOT
 from fastbook_notes.errors import NotesError
 from fastbook_notes.models.exports import convert_export
-from fastbook_notes.models.model_folder import (CARD_FILE, DESCRIPTION_FILE, MODEL_FILE, ONNX_FILE, BadModel, _digest, load_model,
-                                                save_model, set_card)
-from small_models import model, pets, picture, small_learner, vision
+from fastbook_notes.models.model_folder import (
+    CARD_FILE,
+    DESCRIPTION_FILE,
+    MODEL_FILE,
+    ONNX_FILE,
+    BadModel,
+    _digest,
+    load_model,
+    save_model,
+    set_card,
+)
+from small_models import model, pets, picture, small_learner, vision  # noqa: F401 -- fixtures
 
 posix_only = pytest.mark.skipif(os.name == 'nt', reason='forks and kills as POSIX does')
 FILES, KILLS = (CARD_FILE, DESCRIPTION_FILE, MODEL_FILE), 50
@@ -257,7 +266,7 @@ def test_every_corrupted_file_is_refused(model, tmp_path, nothing_runs, record_p
         except pytest.fail.Exception: accepted.append(what)
         n += 1
     if os.name != 'nt':
-        for what, place in odd_folders(tmp_path, model):
+        for _, place in odd_folders(tmp_path, model):
             refuse(place, slowest)
             n += 1
     assert load_model(model)

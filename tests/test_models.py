@@ -16,10 +16,9 @@ from PIL import Image
 
 from fastbook_notes.errors import NotesError
 from fastbook_notes.models.backbones import pretrained_learner
-from fastbook_notes.models.model_folder import check_can_save, load_model, save_model
-from fastbook_notes.models.predictor import predictor_of
-from small_models import SIZES, SMALL, cat_model, model, pets, picture, small_learner, vision
+from fastbook_notes.models.model_folder import check_can_save, load_model, predictor_of, save_model
 from odd_pictures import check_survey, run_survey
+from small_models import SIZES, SMALL, cat_model, model, pets, picture, small_learner, vision  # noqa: F401 -- fixtures
 
 posix_only = pytest.mark.skipif(os.name == 'nt', reason='forks and kills as POSIX does')
 
@@ -38,6 +37,7 @@ def breed_model(vision, pets, tmp):
 
 def several_model(vision, pets, tmp):
     import pandas as pd
+
     from fastbook_notes.multicat import multicat_dataloaders, multicat_learner
     shutil.copytree(pets, tmp/'train')
     names = sorted(file.name for file in pets.iterdir())

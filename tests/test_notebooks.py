@@ -5,7 +5,8 @@ import re
 
 import pytest
 
-from fastbook_notes.chapters import CHAPTERS, code_digest, stored_result
+from fastbook_notes.chapters import CHAPTERS, stored_result
+from store import code_digest
 
 MACHINE_PATH = re.compile(r'(?<![\w.:/~-])/(?:home|Users|root|tmp|work|private|opt|var|usr|mnt)/\w|[A-Z]:\\\\?(?:Users|Windows|Temp)'
                           r'|site-packages|ipykernel_\d+')
@@ -41,7 +42,7 @@ def complaints(notebook) -> list[str]:
     "What is wrong with a stored notebook, a line each"
     found = []
     if notebook.metadata.get('fastbook_notes', {}).get('run', {}).get('code') != code_digest(notebook):
-        found.append('its outputs are not those of its code: run `fastbook-notes store`')
+        found.append('its outputs are not those of its code: run `python tools/store.py`')
     for number, cell in enumerate(code_cells(notebook), 1):
         body = statements(cell)
         last = cell.source.strip().splitlines()[-1][:60]

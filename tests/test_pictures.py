@@ -14,11 +14,32 @@ import pytest
 from PIL import Image, ImageOps
 
 from fastbook_notes.data.picture_formats import MAX_PIXELS, excess_of, format_of
-from fastbook_notes.data.pictures import (PICTURE_ENDINGS, BadPicture, describe_passed, is_picture, open_picture, picture_block,
-                                          picture_files, walk_pictures)
+from fastbook_notes.data.pictures import (
+    PICTURE_ENDINGS,
+    BadPicture,
+    describe_passed,
+    is_picture,
+    open_picture,
+    picture_block,
+    picture_files,
+    walk_pictures,
+)
 from fastbook_notes.errors import NotesError
-from odd_pictures import (BOMBS, STARTS, check_survey, encoded, exif, good_files, motion_photo, png_of, run_survey, scene, tiff_of,
-                          tiff_tags, turned_files)
+from odd_pictures import (
+    BOMBS,
+    STARTS,
+    check_survey,
+    encoded,
+    exif,
+    good_files,
+    motion_photo,
+    png_of,
+    run_survey,
+    scene,
+    tiff_of,
+    tiff_tags,
+    turned_files,
+)
 
 # Pillow opens these, quickly and in little memory
 HARMLESS = {'png of 8000 x 8000, all there', 'png whose rows are 100 times too many', 'jpeg of 13000 x 13000, cut'}

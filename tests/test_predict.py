@@ -25,13 +25,16 @@ def predict():
 def models(tmp_path_factory):
     "Models with random weights: for one label and for several"
     from fastai.vision.all import CategoryBlock, DataBlock, ImageBlock, MultiCategoryBlock, Resize, noop, resnet18, vision_learner
+
     from fastbook_notes.models.model_folder import save_model
     folder = tmp_path_factory.mktemp('models')
     (folder/'data').mkdir()
     files = [folder/'data'/f'{i}.png' for i in range(6)]
     for i, file in enumerate(files): noise(i).save(file)
-    for name, block, label in (('one', CategoryBlock(vocab=CLASSES), lambda f: CLASSES[int(f.stem)%3]), ('several', MultiCategoryBlock(vocab=CLASSES), lambda f: [CLASSES[int(f.stem)%3]])):
-        dls = DataBlock((ImageBlock, block), get_items=noop, get_y=label, splitter=lambda items: ([0, 1, 2], [3, 4, 5]), item_tfms=Resize(32)).dataloaders(files, bs=3, num_workers=0)
+    for name, block, label in (('one', CategoryBlock(vocab=CLASSES), lambda f: CLASSES[int(f.stem)%3]),
+                               ('several', MultiCategoryBlock(vocab=CLASSES), lambda f: [CLASSES[int(f.stem)%3]])):
+        dls = DataBlock((ImageBlock, block), get_items=noop, get_y=label, splitter=lambda items: ([0, 1, 2], [3, 4, 5]),
+                        item_tfms=Resize(32)).dataloaders(files, bs=3, num_workers=0)
         save_model(vision_learner(dls, resnet18, pretrained=False), folder/name, threshold=0.4 if name == 'several' else None)
     return folder
 
@@ -47,8 +50,10 @@ def pictures(tmp_path):
     folder = tmp_path/'pictures'
     (folder/'deep'/'er').mkdir(parents=True)
     (folder/'a folder.jpg').mkdir()
-    for i, (name, mode) in enumerate([('grey.png', 'L'), ('palette.gif', 'P'), ('see-through.png', 'RGBA'), ('print.jpg', 'CMYK'), ('deep/bits.tif', '1'),
-                                      ('deep/er/Zürich, 日本.PNG', 'RGB'), ('a folder.jpg/in it.webp', 'RGB'), ('plain.bmp', 'RGB')]): noise(i, mode).save(folder/name)
+    for i, (name, mode) in enumerate([('grey.png', 'L'), ('palette.gif', 'P'), ('see-through.png', 'RGBA'),
+                                      ('print.jpg', 'CMYK'), ('deep/bits.tif', '1'),
+                                      ('deep/er/Zürich, 日本.PNG', 'RGB'), ('a folder.jpg/in it.webp', 'RGB'), ('plain.bmp', 'RGB')]):
+                                          noise(i, mode).save(folder/name)
     noise(9).save(folder/'whole.jpg')
     data = (folder/'whole.jpg').read_bytes()
     (folder/'cut short.jpg').write_bytes(data[:len(data)//2])
@@ -68,7 +73,8 @@ def test_odd_pictures_are_labelled_and_bad_ones_listed(predict, models, pictures
     assert found == dict(labelled=9, before=0, unreadable=3, gone=0, passed=1)
     assert {row['file'] for row in rows(tmp_path/'out.unreadable.csv')} == {'cut short.jpg', 'empty.png', 'text.jpeg'}
     labelled = rows(out)
-    assert [row['file'] for row in labelled] == ['grey.png', 'palette.gif', 'plain.bmp', 'print.jpg', 'see-through.png', 'whole.jpg', 'a folder.jpg/in it.webp',
+    assert [row['file'] for row in labelled] == ['grey.png', 'palette.gif', 'plain.bmp', 'print.jpg', 'see-through.png',
+                                                 'whole.jpg', 'a folder.jpg/in it.webp',
                                                 'deep/bits.tif', 'deep/er/Zürich, 日本.PNG']
     assert all(row['label'] in CLASSES and 1/3 <= float(row['probability']) <= 1 for row in labelled)
     assert 'unreadable.csv' in said[-1] and '1 .txt' in said[-1]
@@ -85,12 +91,14 @@ def test_several_labels_have_a_probability_each(predict, models, pictures, tmp_p
 def test_a_picture_is_prepared_as_for_validation(predict, tmp_path):
     "The transforms of each chapter's data loaders, and those of what `train` keeps"
     import torch
+
     from fastbook_notes.models.model_folder import load_model, save_model
     from fastbook_notes.train import RECIPES
     for folder in ('images', 'train'): (tmp_path/folder).mkdir()
     for i in range(30): noise(i, size=(90, 60)).save(tmp_path/'images'/f'{"Birman" if i%2 else "beagle"}_{i}.png')
     for i in range(10): noise(i, size=(90, 60)).save(tmp_path/'train'/f'{i}.png')
-    (tmp_path/'train.csv').write_text('fname,labels,is_valid\n' + ''.join(f'{i}.png,{"cat" if i%2 else "dog"},{i > 5}\n' for i in range(10)))
+    (tmp_path/'train.csv').write_text('fname,labels,is_valid\n'
+                                      + ''.join(f'{i}.png,{"cat" if i%2 else "dog"},{i > 5}\n' for i in range(10)))
     for chapter, recipe in RECIPES.items():
         learn = recipe.learner(tmp_path, 'lite0', 32)
         predictor = load_model(save_model(learn, tmp_path/f'model{chapter}', names=recipe.names))
@@ -150,8 +158,10 @@ def test_rows_of_two_models_are_kept_apart(predict, models, pictures, tmp_path):
     predict.predict_folder(models/'one', pictures, out, report=str)
     before = out.read_bytes()
     (tmp_path/'other.csv').write_text('name,price\ntea,3\n')
-    with pytest.raises(NotesError, match='not made with this model'): predict.predict_folder(models/'several', pictures/'deep', out, report=str)
-    with pytest.raises(NotesError, match='not made with this model'): predict.predict_folder(models/'one', pictures, tmp_path/'other.csv', report=str)
+    with pytest.raises(NotesError, match='not made with this model'):
+        predict.predict_folder(models/'several', pictures/'deep', out, report=str)
+    with pytest.raises(NotesError, match='not made with this model'):
+        predict.predict_folder(models/'one', pictures, tmp_path/'other.csv', report=str)
     assert out.read_bytes() == before
     assert (tmp_path/'other.csv').read_text() == 'name,price\ntea,3\n'
 
@@ -170,10 +180,12 @@ def test_no_more_is_read_ahead_than_was_allowed(predict):
 
 def test_a_place_that_can_not_be_written_to(predict, models, pictures, tmp_path):
     (tmp_path/'taken').write_text('a file, where a folder is meant to be')
-    with pytest.raises(NotesError, match="can't be written"): predict.predict_folder(models/'one', pictures, tmp_path/'taken'/'out.csv', report=str)
+    with pytest.raises(NotesError, match="can't be written"):
+        predict.predict_folder(models/'one', pictures, tmp_path/'taken'/'out.csv', report=str)
 
 
-ODD_NAMES = ['line\nbreak.png', 'return\rhere.png', 'both\r\n.png', 'comma, "quotes".png', 'caf\udce9_1.png', 'back\\slash.png', 'Zürich, 日本.png',
+ODD_NAMES = ['line\nbreak.png', 'return\rhere.png', 'both\r\n.png', 'comma, "quotes".png', 'caf\udce9_1.png',
+             'back\\slash.png', 'Zürich, 日本.png',
              'at 3.04\u202fPM.png', 'NA.png', '=1+2.png', "tab\t'.png"]
 
 
@@ -188,7 +200,8 @@ def test_odd_names_have_a_row_each(predict, models, tmp_path):
     for name in ODD_NAMES: os.link(tmp_path/'one.png', folder/name)
     for out in (tmp_path/'out.csv', tmp_path/'out.parquet'):
         assert predict.predict_folder(models/'one', folder, out, bs=3, report=str)['labelled'] == len(ODD_NAMES)
-    assert predict.predict_folder(models/'one', folder, tmp_path/'out.csv', report=str) == dict(labelled=0, before=len(ODD_NAMES), unreadable=0, gone=0, passed=0)
+    assert predict.predict_folder(models/'one', folder, tmp_path/'out.csv', report=str) == dict(labelled=0,
+        before=len(ODD_NAMES), unreadable=0, gone=0, passed=0)
     written = {predict.name_in_table(name) for name in ODD_NAMES}
     assert len(written) == len(ODD_NAMES) == len((tmp_path/'out.csv').read_bytes().splitlines()) - 1
     assert {row['file'] for row in rows(tmp_path/'out.csv')} == written
@@ -212,7 +225,8 @@ def test_a_single_picture_and_capital_endings(predict, models, pictures, tmp_pat
         assert [row['file'] for row in rows(tmp_path/out)] == ['grey.png']
     pytest.importorskip('pyarrow')
     assert predict.predict_folder(models/'one', pictures/'grey.png', tmp_path/'one.Parquet', report=str)['labelled'] == 1
-    with pytest.raises(NotesError, match='no folder or picture'): predict.predict_folder(models/'one', pictures/'gone.png', tmp_path/'x.csv')
+    with pytest.raises(NotesError, match='no folder or picture'):
+        predict.predict_folder(models/'one', pictures/'gone.png', tmp_path/'x.csv')
 
 
 def test_two_at_once_write_each_row_once(models, tmp_path):
@@ -220,8 +234,10 @@ def test_two_at_once_write_each_row_once(models, tmp_path):
     folder, out = tmp_path/'many', tmp_path/'out.csv'
     folder.mkdir()
     for i in range(30): noise(i).save(folder/f'{i:02}.png')
-    code = f'from fastbook_notes.models.predict_folder import predict_folder; print(predict_folder({str(models/"one")!r}, {str(folder)!r}, {str(out)!r}, bs=1))'
-    both = [subprocess.Popen([sys.executable, '-c', code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path) for _ in range(2)]
+    call = f'predict_folder({str(models/"one")!r}, {str(folder)!r}, {str(out)!r}, bs=1)'
+    code = f'from fastbook_notes.models.predict_folder import predict_folder; print({call})'
+    both = [subprocess.Popen([sys.executable, '-c', code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                             cwd=tmp_path) for _ in range(2)]
     ends = [process.communicate(timeout=240) for process in both]
     assert [process.returncode for process in both] == [0, 0], ends
     assert sorted(row['file'] for row in rows(out)) == sorted(file.name for file in folder.iterdir())

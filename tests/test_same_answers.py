@@ -50,16 +50,17 @@ def test_app_train_predict_and_chapter_say_the_same(pets, trained, tmp_path):
     from fastbook_notes.models.exports import learner_from
     from fastbook_notes.models.predict_folder import predict_folder
     from fastbook_notes.pet_breeds import pet_dataloaders, top_breeds
+    from fastbook_notes.train import RECIPES
     shown = prepare_app(find_app('breeds'), str(pets), str)
     assert shown != trained
     guide = find_guide(5, pets, shown)
-    learn = learner_from(trained, pet_dataloaders(pets, size=128, presize=128))
+    learn = learner_from(trained, pet_dataloaders(pets, size=RECIPES[5].size, presize=RECIPES[5].size))
     predict_folder(trained, pets, tmp_path/'out.csv', report=str)
     with (tmp_path/'out.csv').open(newline='', encoding='utf-8') as file: rows = list(csv.DictReader(file))
     assert len(rows) == 40
     for row in rows[::9]:
         file = pets/row['file']
-        name, share = guide.answer(open_picture(file)).bars[0]
+        name, share = guide.answer(open_picture(file))[0]['bars'][0]
         assert name == row['label'].replace('_', ' ') and share == pytest.approx(float(row['probability']), abs=1e-5)
         for source in (trained, shown, learn):
             breed, chance = top_breeds(source, file, 1)[0]
@@ -68,6 +69,7 @@ def test_app_train_predict_and_chapter_say_the_same(pets, trained, tmp_path):
 
 def test_the_folder_says_what_the_model_is(pets, trained):
     import json
+
     from fastbook_notes.models.model_folder import load_model
     predictor = load_model(trained)
     described = predictor.description
@@ -81,8 +83,9 @@ def test_the_folder_says_what_the_model_is(pets, trained):
 def test_the_apps_show_no_stale_model(pets, own_cache, tmp_path):
     "The same model while nothing changes; another when two pictures swap their names"
     import shutil
-    from fastbook_notes.data.datasets import get_dataset
+
     from fastbook_notes.chapters import find_chapter
+    from fastbook_notes.data.datasets import get_dataset
     from fastbook_notes.train import _model_place
     copy = tmp_path/'pets'
     shutil.copytree(pets, copy)
@@ -111,6 +114,7 @@ def test_more_than_a_hundred_classes_are_trained_kept_and_asked(own_cache, tmp_p
 def test_several_labels_bring_their_thresholds(own_cache, tmp_path):
     "The table in the folder is chapter 6's, for the model's own answers"
     import torch
+
     from fastbook_notes.models.model_folder import load_model
     from fastbook_notes.multicat import label_probabilities, read_table
     from fastbook_notes.train import train_chapter

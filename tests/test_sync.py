@@ -7,7 +7,8 @@ import sys
 import nbformat
 
 from conftest import NOTEBOOKS, ROOT
-from fastbook_notes.chapters import CHAPTERS, readme_of, stored_run
+from fastbook_notes.chapters import CHAPTERS, stored_run
+from store import readme_of
 
 
 def test_modules_are_what_the_notebooks_export(tmp_path):
@@ -34,7 +35,7 @@ def test_every_module_has_a_notebook():
 
 def test_readme_is_the_home_page():
     text, pictures = readme_of(nbformat.read(ROOT/'nbs'/'index.ipynb', as_version=4), 'nbs')
-    assert (ROOT/'README.md').read_text(encoding='utf-8') == text, 'run `fastbook-notes store index`'
+    assert (ROOT/'README.md').read_text(encoding='utf-8') == text, 'run `make readme`'
     for name, data in pictures.items(): assert (ROOT/'nbs'/'images'/name).read_bytes() == data, name
 
 

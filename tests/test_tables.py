@@ -2,7 +2,6 @@
 import csv
 import io
 from collections import namedtuple
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -78,7 +77,7 @@ def test_as_pandas_reads_it(tmp_path, name):
     "Told the separator and the encoding, and that text is text, pandas reads the same"
     data, _ = WRITTEN[name]
     (tmp_path/'train.csv').write_bytes(data)
-    encoding = 'utf-16' if data[:2] in (b'\xff\xfe', b'\xfe\xff') else 'utf-8-sig' if b'\xc3' in data or not b'\xf6' in data else 'cp1252'
+    encoding = 'utf-16' if data[:2] in (b'\xff\xfe', b'\xfe\xff') else 'utf-8-sig' if b'\xc3' in data or b'\xf6' not in data else 'cp1252'
     header = data.decode(encoding).strip().splitlines()[0]
     separator = next(s for s in ',;\t|' if s in header)
     expected = pd.read_csv(tmp_path/'train.csv', sep=separator, encoding=encoding, dtype=str, keep_default_na=False).fillna('')

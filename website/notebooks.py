@@ -87,7 +87,7 @@ class Notebook:
     def outputs(self) -> list[dict]: return [output for cell in self.stored['cells'] for output in cell.get('outputs', [])]
 
     @property
-    def run(self) -> dict: # What `fastbook-notes store` noted: data, seconds, versions
+    def run(self) -> dict: # What tools/store.py noted: data, seconds, versions
         metadata = self.stored['metadata']
         return next((metadata[key]['run'] for key in ('fastbook_notes', 'nbdev') if 'run' in metadata.get(key, {})), {})
 

@@ -20,10 +20,10 @@ import pandas as pd
 import traitlets
 
 from .serving import front_end, with_fallback
-from ..data.datasets import PICTURES, default_size, get_dataset
+from ..data.datasets import default_size, get_dataset
+from ..data.pictures import open_picture, picture_files
 from ..errors import NotesError
 from ..files import atomic_folder, cache_folder
-from ..data.pictures import open_picture
 
 # %% ../../nbs/apps/cleaner.ipynb #d5658ef8
 def losses_table(
@@ -36,11 +36,14 @@ def losses_table(
     "What a small model says about each picture, without having been trained on it; raises `NotesError` if there are too few"
     import torch
     from torch import nn
+
     from fastbook_notes.production import head_learner, head_predictions, picture_features
     classes = sorted(set(labels))
-    if len(classes) < 2 or len(files) < 8: raise NotesError(f'There are {len(files)} pictures of {len(classes)} classes; the cleaner needs at least 8, of at least two.')
+    if len(classes) < 2 or len(files) < 8:
+        raise NotesError(f'There are {len(files)} pictures of {len(classes)} classes; the cleaner needs at least 8, of at least two.')
     features = picture_features(files)
-    pile, is_valid = np.random.default_rng(seed).permutation(len(files)) % 4, np.random.default_rng(seed).permutation(len(files)) < len(files)*valid_pct
+    pile = np.random.default_rng(seed).permutation(len(files)) % 4
+    is_valid = np.random.default_rng(seed).permutation(len(files)) < len(files)*valid_pct
     targets, probabilities = torch.tensor([classes.index(label) for label in labels]), torch.zeros(len(files), len(classes))
     with torch.random.fork_rng(devices=[]):
         for number in range(4):
@@ -51,7 +54,8 @@ def losses_table(
             order = [list(learn.dls.vocab).index(label) for label in classes]
             probabilities[here] = head_predictions(learn, features[here])[:, order]
     losses = -probabilities[range(len(files)), targets].clamp(min=1e-6).log()
-    table = pd.DataFrame({'file': names or [file.name for file in files], 'label': labels, 'prediction': [classes[i] for i in probabilities.argmax(1)],
+    table = pd.DataFrame({'file': names or [file.name for file in files], 'label': labels,
+                          'prediction': [classes[i] for i in probabilities.argmax(1)],
                           'loss': losses.numpy().astype(float).round(4), 'split': np.where(is_valid, 'valid', 'train')})
     return table.sort_values('loss', ascending=False, kind='stable').reset_index(drop=True)
 
@@ -106,7 +110,8 @@ class Cleaner(anywidget.AnyWidget):
         about:str='', # Said below
     ):
         self._folder, self._move, self._done = Path(folder).absolute(), move, []
-        effect = f'Relabelled pictures are moved to the folder of their class, and what is set aside to {self._folder.name}-set-aside/ beside it. Undo moves them back.' if move else \
+        effect = ('Relabelled pictures are moved to the folder of their class, and what is set aside to '
+                  f'{self._folder.name}-set-aside/ beside it. Undo moves them back.') if move else \
             'The table of labels is changed; no file is touched.'
         super().__init__(rows=_rows(table), labels=sorted(set(table.label)), effect=effect, about=about)
         self.on_msg(lambda _, content, buffers: self.receive(content))
@@ -130,14 +135,16 @@ class Cleaner(anywidget.AnyWidget):
         from fastbook_notes.production import clean_labels
         decisions, before = self.decisions(files), self.table
         if not len(decisions): raise NotesError('Nothing is marked to be changed; mark a picture first.')
-        if unknown := sorted(set(decisions.label.dropna()) - set(self.labels)): raise NotesError(f"There is no label {unknown[0]}; there are {', '.join(self.labels)}.")
+        if unknown := sorted(set(decisions.label.dropna()) - set(self.labels)):
+            raise NotesError(f"There is no label {unknown[0]}; there are {', '.join(self.labels)}.")
         again = before.set_index('file').label
         if len(set(again)) == len(self.labels): again = clean_labels(again, decisions)
         else: again = clean_labels(pd.concat([again, pd.Series({f'.{label}': label for label in self.labels})]), decisions)
         moves = planned_moves(self._folder, decisions) if self._move else []
         move_files(moves, self._folder.parent)
         after = before[before.file.isin(again.index)].assign(label=lambda t: t.file.map(again))
-        renamed = {Path(a).relative_to(self._folder.name).as_posix(): Path(b).relative_to(self._folder.name).as_posix() for a, b in moves if Path(b).parts[0] == self._folder.name}
+        renamed = {Path(a).relative_to(self._folder.name).as_posix(): Path(b).relative_to(self._folder.name).as_posix()
+                   for a, b in moves if Path(b).parts[0] == self._folder.name}
         after['file'] = after.file.map(lambda name: renamed.get(name, name))
         self._done.append((before, dict(self.marks), moves))
         with self.hold_sync():
@@ -170,7 +177,9 @@ class Cleaner(anywidget.AnyWidget):
         self.send({'kind': 'thumbs', 'files': files}, [_thumb(self._folder/file) if file in known else b'' for file in files])
 
     def _repr_mimebundle_(self, **kwargs):
-        return with_fallback(super()._repr_mimebundle_(**kwargs), 'Pictures in the order of their loss, each with its label, what the model says, and the choice to keep it, relabel it or set it aside.')
+        return with_fallback(super()._repr_mimebundle_(**kwargs),
+                             'Pictures in the order of their loss, each with its label, what the model says, '
+                             'and the choice to keep it, relabel it or set it aside.')
 
 def _rows(table): return table[['file', 'label', 'prediction', 'loss', 'split']].to_dict('records')
 
@@ -190,10 +199,11 @@ def cleaner_from_folders(
     "Clean a data set whose labels are folders"
     folder = Path(folder).expanduser().absolute()
     if not folder.is_dir(): raise NotesError(f'There is no folder {folder}; give one that holds a folder of pictures for each class.')
-    files = [file for sub in sorted(folder.iterdir()) if sub.is_dir() for file in sorted(sub.iterdir()) if file.suffix.lower() in PICTURES]
+    files = [file for file in picture_files(folder) if file.parent.parent == folder]
     names = [file.relative_to(folder).as_posix() for file in files]
     table = kept_losses(files, [file.parent.name for file in files], names)
-    return Cleaner(table, folder, move=True, about=f'{len(files)} pictures in {folder.name}/. A high loss is not a wrong label: it says where to look.')
+    return Cleaner(table, folder, move=True,
+                   about=f'{len(files)} pictures in {folder.name}/. A high loss is not a wrong label: it says where to look.')
 
 def kept_losses(
     files:list[Path], # Picture files
@@ -209,7 +219,8 @@ def kept_losses(
     return pd.read_csv(place/'losses.csv', keep_default_na=False)
 
 def cleaner_app(
-    data:str|Path|None=None, # `sample`, `full`, a folder like PETS, or a folder that holds one for each class; without it, the environment's `FASTBOOK_NOTES_DATA`, else `sample`
+    data:str|Path|None=None,
+    # `sample`, `full`, a folder like PETS, or one with a folder for each class; None takes `FASTBOOK_NOTES_DATA`, else `sample`
     wrong:float=0.05, # On the sample: the share of the labels that are made wrong, so that there is something to find
     limit:int=400, # The most pictures of PETS
 ) -> Cleaner: # Shown by being the last line of a cell
@@ -219,7 +230,7 @@ def cleaner_app(
     except NotesError:
         if data in ('sample', 'full') or not Path(data).expanduser().is_dir(): raise
         return cleaner_from_folders(data)
-    files = sorted(file for file in path.iterdir() if file.suffix.lower() in PICTURES)
+    files = picture_files(path)
     rng = np.random.default_rng(42)
     files = [files[i] for i in sorted(rng.permutation(len(files))[:limit])]
     labels = ['cat' if file.name[0].isupper() else 'dog' for file in files]

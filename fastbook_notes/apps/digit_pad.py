@@ -60,7 +60,8 @@ def layers_of(
     model:Callable, # A `LinearModel` or a `SimpleNet`
 ) -> list[tuple[Tensor, Tensor]]: # For each layer the weights (inputs, outputs) and the biases (outputs,)
     "A model's layers, the same way round for both kinds; raises `NotesError` for another kind"
-    if isinstance(model, nn.Module) and hasattr(model, 'hidden'): return [(layer.weight.detach().T, layer.bias.detach()) for layer in (model.hidden, model.out)]
+    if isinstance(model, nn.Module) and hasattr(model, 'hidden'):
+        return [(layer.weight.detach().T, layer.bias.detach()) for layer in (model.hidden, model.out)]
     if hasattr(model, 'weights'): return [(model.weights.detach(), model.bias.detach())]
     raise NotesError(f'A {type(model).__name__} is neither a LinearModel nor a SimpleNet; give one of chapter 4.')
 
@@ -129,15 +130,19 @@ def digit_models(
         file = place/'models.safetensors'
         if not file.is_file():
             made = {kind: _train_digits(game, kind, used) for kind in ('LinearModel', 'SimpleNet')}
-            tensors = {f'{kind}.{i}': p.detach().contiguous() for kind, (model, _) in made.items() for i, p in enumerate(model.parameters())}
+            tensors = {f'{kind}.{i}': p.detach().contiguous() for kind, (model, _) in made.items() for i,
+                       p in enumerate(model.parameters())}
             with atomic_folder(place) as aside:
                 save_file(tensors, aside/file.name, {'accuracies': json.dumps({kind: accuracy for kind, (_, accuracy) in made.items()})})
         try:
             with safe_open(file, framework='pt') as stored:
                 accuracies, names = json.loads(stored.metadata()['accuracies']), sorted(stored.keys())
-                found |= {(game, kind): (_revived(kind, GAMES[game][2], [stored.get_tensor(n).clone() for n in names if n.startswith(kind)]), accuracies[kind]) for kind in accuracies}
+                found |= {(game, kind): (_revived(kind, GAMES[game][2],
+                                                  [stored.get_tensor(n).clone() for n in names if n.startswith(kind)]),
+                                                  accuracies[kind]) for kind in accuracies}
         except (OSError, SafetensorError, KeyError, TypeError, ValueError) as e:
-            raise NotesError(f"The kept models in {file} can't be read ({type(e).__name__}); remove that folder, and they are trained again.") from e
+            raise NotesError(f"The kept models in {file} can't be read ({type(e).__name__}); "
+                             "remove that folder, and they are trained again.") from e
     return found
 
 # %% ../../nbs/apps/digit_pad.ipynb #1464ba22
@@ -164,10 +169,13 @@ class DigitPad(anywidget.AnyWidget):
         **kwargs
     ):
         self._models = {f'{game} {kind}': model for (game, kind), (model, _) in models.items()}
-        listed = [dict(name=f'{game} {kind}', title=kind, game=game, classes=list(GAMES[game][1]), layers=[list(weights.shape) for weights, _ in layers_of(model)],
-                       note=f'Right on {accuracy:.1%} of the validation digits'.replace('%', ' %')) for (game, kind), (model, accuracy) in models.items()]
+        listed = [dict(name=f'{game} {kind}', title=kind, game=game, classes=list(GAMES[game][1]),
+                       layers=[list(weights.shape) for weights, _ in layers_of(model)],
+                       note=f'Right on {accuracy:.1%} of the validation digits'.replace('%', ' %')) for (game, kind),
+                       (model, accuracy) in models.items()]
         pixels = b'' if examples is None else (255*examples).round().byte().numpy().tobytes()
-        super().__init__(models=listed, weights=_packed(self._models.values()), examples=pixels, example_labels=[str(int(d)) for d in labels], **{'game': next(iter(models))[0], **kwargs})
+        super().__init__(models=listed, weights=_packed(self._models.values()), examples=pixels,
+                         example_labels=[str(int(d)) for d in labels], **{'game': next(iter(models))[0], **kwargs})
 
     @property
     def picture(self) -> Tensor: # (28, 28) from 0 to 1
@@ -181,7 +189,9 @@ class DigitPad(anywidget.AnyWidget):
                 for m in self.models if m['game'] == self.game}
 
     def _repr_mimebundle_(self, **kwargs):
-        return with_fallback(super()._repr_mimebundle_(**kwargs), 'A pad to draw a digit on. Beside it are the 28 × 28 pixels that the models see, and a bar for each answer of LinearModel and SimpleNet.')
+        return with_fallback(super()._repr_mimebundle_(**kwargs),
+                             'A pad to draw a digit on. Beside it are the 28 × 28 pixels that the models see, '
+                             'and a bar for each answer of LinearModel and SimpleNet.')
 
 def digit_pad(
     data:str|Path|None=None, # As in `digit_models`

@@ -9,10 +9,17 @@ __all__ = ['GRACE', 'V1', 'AppServer', 'well_formed', 'GuardedConnection', 'main
 
 # %% ../../nbs/apps/launcher.ipynb #b99ff2e7
 import os
+import shutil
 import sys
 import threading
 import time
 
+from ..quiet_imports import import_quietly
+
+# %% ../../nbs/apps/launcher.ipynb #d24af683
+import_quietly('voila.app');
+
+# %% ../../nbs/apps/launcher.ipynb #0c620507
 from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebsocketConnection
 from tornado.ioloop import IOLoop
 from voila.app import Voila
@@ -33,7 +40,13 @@ class AppServer(Voila):
         while os.read(0, 1024): pass
         self.ioloop.add_callback(self.ioloop.stop)
         time.sleep(GRACE)
+        shutil.rmtree(self.connection_dir, ignore_errors=True)
         os._exit(1)
+
+    def stop(self):
+        "End the kernels, and remove the files by which they are found, also those of one that was just starting"
+        try: super().stop()
+        finally: shutil.rmtree(self.connection_dir, ignore_errors=True)
 
 # %% ../../nbs/apps/launcher.ipynb #b91c55b4
 V1 = 'v1.kernel.websocket.jupyter.org'

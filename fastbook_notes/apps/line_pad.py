@@ -44,7 +44,9 @@ class LinePad(anywidget.AnyWidget):
         return line_loss(self.w, self.b, np.array(self.x), np.array(self.y))
 
     def _repr_mimebundle_(self, **kwargs):
-        return with_fallback(super()._repr_mimebundle_(**kwargs), 'Points and a line with two sliders, its weight and its bias. Beside them is the loss for each pair of these, as a surface on which gradient descent walks downhill.')
+        return with_fallback(super()._repr_mimebundle_(**kwargs),
+                             'Points and a line with two sliders, its weight and its bias. Beside them is the loss for each pair of these, '
+                             'as a surface on which gradient descent walks downhill.')
 
 def line_pad(
     **kwargs # What `LinePad` takes besides the points, e.g. `lr=0.1`

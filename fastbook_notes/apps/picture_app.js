@@ -72,7 +72,7 @@ function render({ model, el }) {
     card.querySelector("h3").textContent = accepted.length ? accepted.join(", ") : "nothing";
     card.querySelector(".cut").style.left = `${100 * threshold()}%`;
   };
-  const card = (name, { headline, bars: pairs, note, heat: hot, beside = [] }, [seen, ...rest]) => {
+  const card = (name, { headline, neither, bars: pairs, note, heat: hot, beside = [] }, [seen, ...rest]) => {
     const heat = hot ? rest.shift() : null, list = bars(pairs);
     pairs.forEach(([label, share], i) => {
       const row = list.children[i];
@@ -82,14 +82,14 @@ function render({ model, el }) {
     });
     return make("article", { className: "panel answer" },
       make("div", { className: "seen" }, asImage(seen, "image/jpeg", { alt: `The picture ${name}, as the model sees it` }), heat ? asImage(heat, "image/png", { className: "heat", alt: "", hidden: !looked?.checked }) : null),
-      make("div", { className: "told" }, make("h3", { textContent: headline }), make("p", { className: "soft name", textContent: name }), note ? make("p", { className: "soft note", textContent: note }) : null,
+      make("div", { className: "told" }, make("h3", { textContent: headline }), neither ? make("p", { className: "neither", textContent: neither }) : null, make("p", { className: "soft name", textContent: name }), note ? make("p", { className: "soft note", textContent: note }) : null,
         table ? make("div", { className: "scale" }, list, make("div", { className: "cuts", attributes: { "aria-hidden": "true" } }, make("span", { className: "cut" }))) : list));
   };
   const showTable = () => {
     const row = table.reduce((a, b) => Math.abs(b[0] - threshold()) < Math.abs(a[0] - threshold()) ? b : a);
     const [precision, recall] = row.slice(1).map((v) => v === null ? "not defined" : percent(v));
     slider.nextElementSibling.textContent = threshold().toFixed(2);
-    controls.querySelector(".measures").textContent = `At this threshold, of the labels that were named on validation data ${precision} were right (precision), and of those that were there ${recall} were named (recall).`;
+    controls.querySelector(".measures").textContent = row[2] === null ? "The precision and recall of this model were not measured." : `At this threshold, of the labels that were named on validation data ${precision} were right (precision), and of those that were there ${recall} were named (recall).`;
     made.forEach(accept);
   };
   const showControls = (content) => {
@@ -134,7 +134,7 @@ function render({ model, el }) {
       clear.hidden = false;
     }
     if (waiting.size) busy();
-    else say(content.kind === "answer" ? `${name}: ${made[0].querySelector("h3").textContent}` : "Ready.");
+    else say(content.kind === "answer" ? `${name}: ${made[0].querySelector("h3").textContent}${content.neither ? `. ${content.neither}` : ""}` : "Ready.");
   });
 
   el.append(make("div", { className: "notes-app picture-app" },

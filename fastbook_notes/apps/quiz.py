@@ -31,8 +31,10 @@ class Question:
     def __post_init__(self):
         texts = [part for answer in (self.right, *self.wrong) for part in answer]
         if len(self.wrong) < 2: raise NotesError(f'The question {self.text!r} has {len(self.wrong)} wrong answers; give two or more.')
-        if not all(part.strip() for part in (self.text, *texts)): raise NotesError(f'In the question {self.text!r} an answer or a reason is empty; write it.')
-        if len(set(texts)) < len(texts): raise NotesError(f'In the question {self.text!r} an answer or a reason is given twice; leave one out.')
+        if not all(part.strip() for part in (self.text, *texts)):
+            raise NotesError(f'In the question {self.text!r} an answer or a reason is empty; write it.')
+        if len(set(texts)) < len(texts):
+            raise NotesError(f'In the question {self.text!r} an answer or a reason is given twice; leave one out.')
 
     @property
     def id(self) -> str:
@@ -58,16 +60,20 @@ class Quiz(anywidget.AnyWidget):
         *questions:Question, # In their order
     ):
         if not questions: raise NotesError(f'The quiz {name} has no questions; give some.')
-        if len({question.id for question in questions}) < len(questions): raise NotesError(f'The quiz {name} has a question twice; leave one out.')
-        super().__init__(name=name, questions=[dict(id=q.id, text=q.text, choices=q.choices, confirmed_in=q.confirmed_in) for q in questions])
+        if len({question.id for question in questions}) < len(questions):
+            raise NotesError(f'The quiz {name} has a question twice; leave one out.')
+        super().__init__(name=name,
+                         questions=[dict(id=q.id, text=q.text, choices=q.choices, confirmed_in=q.confirmed_in) for q in questions])
 
     @property
     def right(self) -> int:
         "How many questions are answered rightly"
-        return sum(question['choices'][self.answers[question['id']]]['right'] for question in self.questions if question['id'] in self.answers)
+        return sum(question['choices'][self.answers[question['id']]]['right'] for question in self.questions
+                   if question['id'] in self.answers)
 
     def _repr_mimebundle_(self, **kwargs):
-        return with_fallback(super()._repr_mimebundle_(**kwargs), f'{len(self.questions)} questions to check yourself with.', _as_html(self.questions))
+        return with_fallback(super()._repr_mimebundle_(**kwargs),
+                             f'{len(self.questions)} questions to check yourself with.', _as_html(self.questions))
 
 def _as_html(
     questions:list[dict], # As the front end reads them
@@ -75,6 +81,7 @@ def _as_html(
     "The questions to be read, with the answers folded away"
     def item(question):
         choices = ''.join(f"<li>{escape(choice['text'])}</li>" for choice in question['choices'])
-        reasons = ''.join(f"<li>{escape(choice['text'])}: {'right' if choice['right'] else 'wrong'}. {escape(choice['why'])}</li>" for choice in question['choices'])
+        verdicts = [(choice, 'right' if choice['right'] else 'wrong') for choice in question['choices']]
+        reasons = ''.join(f"<li>{escape(choice['text'])}: {verdict}. {escape(choice['why'])}</li>" for choice, verdict in verdicts)
         return f"<li>{escape(question['text'])}<ul>{choices}</ul><details><summary>The answer</summary><ul>{reasons}</ul></details></li>"
     return '<ol>' + ''.join(map(item, questions)) + '</ol>'

@@ -199,7 +199,7 @@ def serving(
     app:App, # Which
     port:int=8866, # The first to try
     host:str='127.0.0.1', # Who can reach it: by default, this machine only
-    data:str='sample', # `sample`, `full` or a folder
+    data:str|None=None, # `sample`, `full` or a folder; None is what the app takes then
     report:Callable=print, # Is told if the port is another, and if others can reach it
     model:str|Path|None=None, # The folder of the model to show
     base_url:str='/', # Where a proxy shows it, as in `public_place`
@@ -210,7 +210,7 @@ def serving(
     if found != port: report(f'Port {port} is taken; this is on {found}.')
     settings = server_settings(found, host, base_url)
     if not is_loopback(host): report(f'Everybody who can reach {host} can use this app: it asks for no password.')
-    process, heard = _start(app, settings, {'FASTBOOK_NOTES_DATA': data, 'FASTBOOK_NOTES_MODEL': str(model or '')}), deque(maxlen=50)
+    process, heard = _start(app, settings, {'FASTBOOK_NOTES_DATA': data or '', 'FASTBOOK_NOTES_MODEL': str(model or '')}), deque(maxlen=50)
     threading.Thread(target=lambda: heard.extend(process.stderr), daemon=True).start()
     try:
         place = f':{found}{settings["Voila.base_url"]}'
@@ -233,10 +233,11 @@ def check_model(
 
 def prepare_app(
     app:App, # Which
-    data:str='sample', # `sample`, `full` or a folder
+    data:str|None=None, # `sample`, `full` or a folder; without it, an app for pictures shows a model made of words, and makes it itself
     report:Callable=print, # Is told how it goes
-) -> Path|None: # The folder of the model that it shows, if it shows one
+) -> Path|None: # The folder of the model that was trained for it, if one was
     "Train what an app needs, unless that was done before"
+    if app.chapter and not data: return None
     if app.chapter:
         from fastbook_notes.train import chapter_model
         return chapter_model(app.chapter, data, report)

@@ -22,7 +22,7 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from .pictures import PICTURE_ENDINGS, BadPicture, open_picture, walk_pictures
-from .quarantine import QUARANTINE_FOLDER, lies_inside
+from .quarantine import lies_inside
 from .tables import TABLE_FILE, TableProblem, is_valid_of, read_table, split_labels, table_problems
 from ..errors import NotesError, one_line
 

@@ -82,7 +82,7 @@ def _jpeg_excess(
 def _png_excess(data:bytes) -> str:
     "Read the chunks one by one"
     at = 8
-    for parts in range(_MAX_PARTS):
+    for _ in range(_MAX_PARTS):
         if at + 8 > len(data): return ''
         at += 12 + int.from_bytes(data[at:at + 4])
     return 'chunks'

@@ -19,10 +19,22 @@ from pathlib import Path, PurePath
 from threading import Lock
 
 import numpy as np
-from PIL import AvifImagePlugin, BmpImagePlugin, GifImagePlugin, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError, features
+from PIL import (  # noqa: F401 -- a plugin that was imported can open files
+    AvifImagePlugin,
+    BmpImagePlugin,
+    ExifTags,
+    GifImagePlugin,
+    Image,
+    ImageOps,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    UnidentifiedImageError,
+    WebPImagePlugin,
+    features,
+)
 
-from .picture_formats import FORMATS, MAX_BYTES, MAX_JPEG_PIXELS, MAX_PIXELS, describe_content, excess_of, format_of
+from .picture_formats import MAX_BYTES, MAX_JPEG_PIXELS, MAX_PIXELS, describe_content, excess_of, format_of
 from ..errors import NotesError
 
 # %% ../../nbs/data/pictures.ipynb #797f4a03
@@ -75,8 +87,12 @@ def _walk(
         try:
             known = os.stat(folder/place)
             with os.scandir(folder/place) as found: entries = sorted(found, key=lambda entry: entry.name)
-        except OSError: passed["folders that can't be read"] += 1; continue
-        if (known.st_dev, known.st_ino) in seen: passed['linked folders'] += 1; continue
+        except OSError:
+            passed["folders that can't be read"] += 1
+            continue
+        if (known.st_dev, known.st_ino) in seen:
+            passed['linked folders'] += 1
+            continue
         seen.add((known.st_dev, known.st_ino))
         below = []
         for entry in entries:
@@ -277,6 +293,18 @@ def _check_pixels(
     raise BadPicture(name, f'it has {width} x {height} pixels, and more than {most/1e6:.0f} million are not opened', 'save it smaller')
 
 # %% ../../nbs/data/pictures.ipynb #5e121874
+def _shrunk(
+    picture:Image.Image, # Loaded, of any mode
+    factor:int, # 1, 2, 4 or 8
+) -> Image.Image: # RGB
+    "A picture in RGB, shrunk strip by strip, so that nothing but the decoded picture is held whole"
+    if factor == 1 or picture.mode in ('I', 'F'): return _to_rgb(picture).reduce(factor)
+    small = Image.new('RGB', [-(-side//factor) for side in picture.size])
+    for top in range(0, picture.height, 256*factor):
+        strip = picture.crop((0, top, picture.width, min(top + 256*factor, picture.height)))
+        small.paste(_to_rgb(strip).reduce(factor), (0, top//factor))
+    return small
+
 def _decoded(
     picture:Image.Image, # Perhaps not loaded yet
     name:str, # For the error
@@ -289,7 +317,7 @@ def _decoded(
     twice = picture.format in ('WEBP', 'AVIF') or picture.mode in ('I', 'F')
     _check_pixels(picture.size, MAX_PIXELS//2 if twice else MAX_PIXELS, name)
     picture.load()
-    return _upright(picture, _to_rgb(picture).reduce(_shrink_factor(*picture.size)))
+    return _upright(picture, _shrunk(picture, _shrink_factor(*picture.size)))
 
 def open_picture(
     source:str|Path|bytes|bytearray|memoryview|Image.Image, # A file, the bytes of one, or a picture that is open already

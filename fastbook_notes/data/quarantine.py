@@ -143,7 +143,9 @@ def _read_log(
     for number, line in enumerate(log.read_bytes().split(b'\n'), 1):
         if not line.strip(): continue
         entry = _entry(line)
-        if entry is None: damaged.append(number); continue
+        if entry is None:
+            damaged.append(number)
+            continue
         names = [entry.get('from'), entry.get('to')] if isinstance(entry, dict) else [None]
         ours = all(lies_inside(folder, name) for name in names) and folder/names[1] not in (log, log.parent)
         if not ours or [PurePath(name).parts[0] == QUARANTINE_FOLDER for name in names] != [False, True]:

@@ -61,7 +61,7 @@ _LAYERS = {
 def _rule(name, fields):
     return create_model(name, __base__=Part, layer=(Literal[name], ...), **{f: (kind, ...) for f, kind in fields.items()})
 
-Layer = Annotated[Union[tuple(_rule(name, fields) for name, (_, fields) in _LAYERS.items())], Field(discriminator='layer')]
+Layer = Annotated[Union[tuple(_rule(name, fields) for name, (_, fields) in _LAYERS.items())], Field(discriminator='layer')] # noqa: UP007
 
 # %% ../../nbs/models/architecture.ipynb #e54835eb
 def _argument(layer, field):

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import nn
 
-# %% ../../nbs/models/digests.ipynb #db2fa2de
+# %% ../../nbs/models/digests.ipynb #307f794d
 class Undescribed(Exception):
     "There is no telling what a thing does"
 
@@ -35,7 +35,7 @@ def _library(
     if root in sys.stdlib_module_names: return 'Python'
     module = sys.modules.get(root)
     place = Path(getattr(module, '__file__', None) or '')
-    if {'site-packages', 'dist-packages'} & set(place.parts):
+    if any(part.endswith('-packages') for part in place.parts): # Where pip puts them
         try: return str(getattr(module, '__version__', None) or version(root))
         except PackageNotFoundError: return ''
     if root != 'fastbook_notes' or name not in sys.modules: return ''

@@ -172,8 +172,9 @@ def share_features(
 ):
     "Compute the features of a frozen body together, and keep them on each machine for `fit_frozen`"
     if process.count == 1: return
-    for ds_idx, views in ((0, views), (1, 0)):
-        n, key = len(learn.dls[ds_idx].dataset), feature_key(learn, ds_idx, views)
+    for ds_idx in (0, 1):
+        n, views = len(learn.dls[ds_idx].dataset), 0 if ds_idx else views
+        key = feature_key(learn, ds_idx, views)
         if n < process.count: raise NotesError(f'{n} pictures are too few for {process.count} processes; use fewer processes.')
         there = [None]*process.count
         distributed.all_gather_object(there, key is not None and read_cache(feature_file(key)) is not None)

@@ -8,7 +8,7 @@ Docs: https://fastbook-notes.github.io/fastbook_notes/models/engine.html.md"""
 __all__ = ['PIXELS_AT_ONCE', 'MOST_GRAPHS', 'ENOUGH', 'split_at_head', 'split_for_cache', 'fuse_for_inference', 'usable_cores',
            'onnx_form', 'Engine', 'memory_errors', 'pick_device']
 
-# %% ../../nbs/models/engine.ipynb #406c1bb9
+# %% ../../nbs/models/engine.ipynb #6763344d
 import warnings
 from collections.abc import Callable
 from contextlib import contextmanager, suppress
@@ -16,6 +16,7 @@ from copy import deepcopy
 from io import BytesIO
 from itertools import takewhile
 from pathlib import Path
+from unittest.mock import patch
 
 from ..errors import NotesError
 from ..files import atomic_file, cache_folder
@@ -109,7 +110,7 @@ def _session(
     session = onnxruntime.InferenceSession(model, options, providers=['CPUExecutionProvider'])
     return lambda pictures: torch.from_numpy(session.run(None, {'pictures': pictures.detach().contiguous().numpy()})[0])
 
-# %% ../../nbs/models/engine.ipynb #1f028a52
+# %% ../../nbs/models/engine.ipynb #28593663
 def _export(
     frozen:nn.Module, # In evaluation
     pictures:torch.Tensor, # (2, 3, height, width)
@@ -117,9 +118,8 @@ def _export(
     "A frozen body as a graph for pictures of one size"
     file, rows, threads = BytesIO(), {0: 'n'}, torch.get_num_threads()
     torch.set_num_threads(1)
-    getattr(torch._C, '_jit_set_onnx_log_enabled', bool)(False)
     try:
-        with warnings.catch_warnings(action='ignore'):
+        with warnings.catch_warnings(action='ignore'), patch.object(torch._C, '_jit_onnx_log', lambda *_: None, create=True):
             torch.onnx.export(frozen, (pictures.as_subclass(torch.Tensor),), file, input_names=['pictures'], output_names=['features'],
                               dynamic_axes=dict(pictures=rows, features=rows), dynamo=False)
     finally: torch.set_num_threads(threads)

@@ -32,9 +32,21 @@ def _splitter_of(
     "How fastai parts a model of this architecture into groups of layers"
     from fastai.vision.all import model_meta
     from fastai.vision.learner import default_split
+
     from fastbook_notes.models.backbones import split_body
     if hasattr(getattr(predictor.model[0], 'model', None), 'blocks'): return split_body
     return model_meta.get(arch, {}).get('split', default_split)
+
+def _fold_temperature(
+    head:nn.Module, # Its last layer has a weight; is changed
+    temperature:float|list[float], # Which divides the activations
+):
+    "Have the last layer put out what is left to divide otherwise, so that softmax or sigmoid can follow at once"
+    *_, last = head.modules()
+    scale = torch.as_tensor(temperature)
+    with torch.no_grad():
+        last.weight /= scale.reshape(-1, *[1]*(last.weight.ndim - 1))
+        if last.bias is not None: last.bias /= scale
 
 def learner_from(
     folder:str|Path, # From `save_model`
@@ -43,6 +55,7 @@ def learner_from(
 ): # A fastai learner, not frozen
     "A learner that begins where a saved model ended; raises `BadModel`, or `NotesError` if the classes differ"
     from fastai.vision.all import Learner, Normalize
+
     from fastbook_notes.models.backbones import find_arch
     predictor, classes = load_model(folder), [plain_class(label) for label in getattr(dls, 'vocab', [])]
     if classes != predictor.vocab:
@@ -52,6 +65,7 @@ def learner_from(
     if not dls.after_batch.fs.filter(lambda tfm: isinstance(tfm, Normalize)):
         dls.add_tfms([Normalize.from_stats(picture.mean, picture.std)], 'after_batch')
     arch = architecture.name if architecture.library == 'timm' else find_arch(architecture.name)
+    if predictor.description.temperature != 1: _fold_temperature(predictor.parts[1], predictor.description.temperature)
     learn = Learner(dls, predictor.model.requires_grad_(True), splitter=_splitter_of(predictor, arch), **kwargs)
     learn.arch = arch
     return learn
@@ -97,8 +111,7 @@ def save_onnx(
     folder:str|Path, # From `save_model`
 ) -> Path: # The file, `model.onnx` in that folder
     "Write a model for programs without PyTorch; raises `NotesError` if a package is missing, or onnxruntime gives other answers"
-    for name in ('onnx', 'onnxscript', 'onnxruntime'):
-        if find_spec(name) is None: raise NotesError(f'save_onnx needs {name}; run `pip install "fastbook-notes[onnx]"`.')
+    if find_spec('onnxscript') is None: raise NotesError('save_onnx needs onnxscript; run `pip install onnxscript`.')
     predictor = load_model(folder)
     channels, size = predictor.description.architecture.channels, predictor.description.picture.size
     pixels = torch.rand(3, channels, *size, generator=torch.Generator().manual_seed(42))

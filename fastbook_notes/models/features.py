@@ -34,7 +34,6 @@ from fastai.vision.all import Callback, DataLoader, DataLoaders, Learner, PILIma
 from PIL.Image import Image
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import nn
 from tqdm.auto import tqdm
 
 # %% ../../nbs/models/features.ipynb #93e2f11d

@@ -75,7 +75,7 @@ SYNONYMS = {
                'military uniform'],
     'pottedplant': ['flowerpot'], 'sheep': ['ram', 'bighorn'], 'sofa': ['studio couch'],
     'train': ['bullet train', 'electric locomotive', 'steam locomotive', 'passenger car', 'freight car'],
-    'tvmonitor': ['television', 'screen', 'monitor'],
+    'tvmonitor': ['television', 'screen', 'monitor', 'desktop computer'],
     # Everyday names
     'airplane': ['aeroplane'], 'plane': ['aeroplane'], 'automobile': ['car'], 'motorcycle': ['motorbike'], 'bike': ['bicycle'],
     'ship': ['boat'], 'truck': ['pickup', 'moving van', 'trailer truck', 'fire engine', 'garbage truck', 'tow truck'], 'couch': ['sofa'],

@@ -250,7 +250,7 @@ def _in_words(
     passed:Counter, # What was passed over
 ) -> str: # For a person
     "How it went"
-    parts = [f"{found['labelled']} pictures labelled in {out}"]
+    parts = [f"{found['labelled']} picture{'' if found['labelled'] == 1 else 's'} labelled in {out}"]
     if found['before']: parts.append(f"{found['before']} had been before")
     if found['unreadable']: parts.append(f"{found['unreadable']} can't be read, see {out.with_suffix('.unreadable.csv')}")
     names = ', '.join(missing[:3]) + (' and others' if len(missing) > 3 else '')

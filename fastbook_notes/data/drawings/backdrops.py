@@ -15,7 +15,7 @@ from random import Random
 
 from PIL import Image, ImageChops
 
-from .brush import Brush, CREAM, Colour, WHITE, darker, lighter, mix, vary
+from .brush import CREAM, WHITE, Brush, Colour, darker, lighter, mix, vary
 
 # %% ../../../nbs/data/drawings/backdrops.ipynb #b3c24bc1
 def gradient(

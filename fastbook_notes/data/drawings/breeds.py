@@ -13,7 +13,20 @@ from dataclasses import dataclass
 from random import Random
 
 from fastbook_notes.data.drawings.brush import (
-    AMBER, BLUE, Brush, COPPER, CREAM, Colour, FAWN, GREEN, HAZEL, INK, IVORY, Point, WHITE, vary,
+    AMBER,
+    BLUE,
+    COPPER,
+    CREAM,
+    FAWN,
+    GREEN,
+    HAZEL,
+    INK,
+    IVORY,
+    WHITE,
+    Brush,
+    Colour,
+    Point,
+    vary,
 )
 
 # %% ../../../nbs/data/drawings/breeds.ipynb #88f488ea

@@ -17,7 +17,17 @@ from random import Random
 
 from .breeds import Pet
 from fastbook_notes.data.drawings.brush import (
-    Brush, Colour, INK, Point, ROSE, WHITE, darker, lighter, mix, smooth, vary,
+    INK,
+    ROSE,
+    WHITE,
+    Brush,
+    Colour,
+    Point,
+    darker,
+    lighter,
+    mix,
+    smooth,
+    vary,
 )
 
 # %% ../../../nbs/data/drawings/faces.ipynb #8e17903e

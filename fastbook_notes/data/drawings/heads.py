@@ -11,12 +11,15 @@ __all__ = ['EARS', 'HANGING', 'BEHIND_HEAD', 'ON_FACE', 'OVER_FACE', 'EXTRAS', '
            'add_bow', 'collar', 'add_collar', 'add_barrel', 'add_tartan', 'draw_extras', 'draw_head']
 
 # %% ../../../nbs/data/drawings/heads.ipynb #7b620d37
-from collections.abc import Callable
-
 from .breeds import Part, Pet
-from .brush import Brush, Colour, PINK, WHITE, darker, lighter, mix, vary
+from .brush import PINK, WHITE, Brush, Colour, darker, lighter, mix, vary
 from fastbook_notes.data.drawings.faces import (
-    FACE_MARKINGS, draw_cat_muzzle, draw_dog_muzzle, draw_eyes, head_outline, mark_nothing,
+    FACE_MARKINGS,
+    draw_cat_muzzle,
+    draw_dog_muzzle,
+    draw_eyes,
+    head_outline,
+    mark_nothing,
 )
 
 # %% ../../../nbs/data/drawings/heads.ipynb #23d01b9c
@@ -251,7 +254,8 @@ def add_barrel(
     collar(brush, (150, 52, 48))
     brush.box(-0.36, 1.1, 0.36, 1.5, (156, 104, 62), 0.12)
     for x in (-0.22, 0.22): brush.box(x - 0.04, 1.1, x + 0.04, 1.5, (226, 190, 90))
-    brush.box(-0.05, 1.24, 0.05, 1.36, WHITE); brush.box(-0.1, 1.27, 0.1, 1.33, (206, 60, 60))
+    brush.box(-0.05, 1.24, 0.05, 1.36, WHITE)
+    brush.box(-0.1, 1.27, 0.1, 1.33, (206, 60, 60))
 
 def add_tartan(
     brush: Brush, # at the head's middle

@@ -15,7 +15,7 @@ from PIL import Image
 
 from .backdrops import PET_BACKDROPS, finish, prepare
 from .bodies import POSES, pose_pet
-from .breeds import BREEDS, Breed, CATS, DOGS, sample_pet
+from .breeds import BREEDS, CATS, DOGS, Breed, sample_pet
 from ...errors import NotesError
 
 # %% ../../../nbs/data/drawings/pets.ipynb #46f1c1b4

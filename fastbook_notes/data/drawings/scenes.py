@@ -15,11 +15,28 @@ from PIL import Image
 
 from .backdrops import SCENE_BACKDROPS, finish, prepare
 from fastbook_notes.data.drawings.things import (
-    draw_bird, draw_bottle, draw_cat, draw_chair, draw_cow, draw_diningtable, draw_dog, draw_horse, draw_person,
-    draw_pottedplant, draw_sheep, draw_sofa, draw_tvmonitor,
+    draw_bird,
+    draw_bottle,
+    draw_cat,
+    draw_chair,
+    draw_cow,
+    draw_diningtable,
+    draw_dog,
+    draw_horse,
+    draw_person,
+    draw_pottedplant,
+    draw_sheep,
+    draw_sofa,
+    draw_tvmonitor,
 )
 from fastbook_notes.data.drawings.vehicles import (
-    draw_aeroplane, draw_bicycle, draw_boat, draw_bus, draw_car, draw_motorbike, draw_train,
+    draw_aeroplane,
+    draw_bicycle,
+    draw_boat,
+    draw_bus,
+    draw_car,
+    draw_motorbike,
+    draw_train,
 )
 from ...errors import NotesError
 

@@ -14,8 +14,8 @@ from math import cos, pi, sin
 from random import Random
 
 from .bodies import pose_pet
-from .breeds import Breed, CATS, DOGS, sample_pet
-from .brush import Brush, Colour, INK, WHITE, circle, darker, lighter, mix, vary
+from .breeds import CATS, DOGS, Breed, sample_pet
+from .brush import INK, WHITE, Brush, Colour, circle, darker, lighter, mix, vary
 from .vehicles import PAINTS
 
 # %% ../../../nbs/data/drawings/things.ipynb #66eda072
@@ -130,7 +130,8 @@ def draw_cow(
                    for colour in rng.choice([((246, 244, 240), (44, 40, 44)), ((246, 240, 230), (150, 84, 52)),
                                              ((176, 110, 68), (206, 150, 104)), ((62, 52, 52), (236, 232, 226))])]
     brush.oval(0, 0.97, 0.95, 0.06, (30, 24, 40, 60))
-    brush.line([(-0.86, -0.1), (-0.97, 0.2), (-0.92, 0.5)], darker(coat, 0.15), 0.06); brush.oval(-0.92, 0.54, 0.07, 0.11, patch)
+    brush.line([(-0.86, -0.1), (-0.97, 0.2), (-0.92, 0.5)], darker(coat, 0.15), 0.06)
+    brush.oval(-0.92, 0.54, 0.07, 0.11, patch)
     for x in (-0.6, 0.2): draw_hoofed_leg(brush.at(x, 0.3), darker(coat, 0.18), (60, 50, 48), 0.64, 0.13)
     brush.blob([(-0.9, -0.12), (-0.5, -0.28), (0.2, -0.24), (0.52, -0.2), (0.56, 0.26), (0.2, 0.5), (-0.5, 0.5), (-0.86, 0.34)], coat)
     brush.oval(-0.42, 0.52, 0.17, 0.13, (240, 184, 178))
@@ -147,7 +148,8 @@ def draw_cow(
     head.oval(0, 0.28, 0.24, 0.16, (240, 184, 178))
     for side in head.both_sides():
         side.oval(0.1, 0.25, 0.035, 0.045, (150, 90, 90))
-        side.oval(0.12, -0.06, 0.05, 0.06, INK); side.oval(0.1, -0.08, 0.018, 0.018, WHITE)
+        side.oval(0.12, -0.06, 0.05, 0.06, INK)
+        side.oval(0.1, -0.08, 0.018, 0.018, WHITE)
 
 # %% ../../../nbs/data/drawings/things.ipynb #1e68a052
 def draw_diningtable(
@@ -163,8 +165,10 @@ def draw_diningtable(
     brush.shape([(-0.98, 0.26), (0.98, 0.26), (0.98, 0.4), (-0.98, 0.4)], darker(cloth, 0.12))
     for i in range(7): brush.shape([(-0.98 + i*0.28, 0.4), (-0.7 + i*0.28, 0.4), (-0.84 + i*0.28, 0.5)], darker(cloth, 0.12))
     for x in (-0.52, 0.52):
-        brush.oval(x, 0.1, 0.24, 0.09, darker(cloth, 0.3)); brush.oval(x, 0.08, 0.24, 0.09,
-                                                                       (252, 252, 252)); brush.oval(x, 0.08, 0.15, 0.055, (226, 230, 236))
+        brush.oval(x, 0.1, 0.24, 0.09, darker(cloth, 0.3))
+        brush.oval(x, 0.08, 0.24, 0.09,
+                                                                       (252, 252, 252))
+        brush.oval(x, 0.08, 0.15, 0.055, (226, 230, 236))
     brush.blob([(-0.22, -0.2), (0.22, -0.2), (0.14, 0.02), (-0.14, 0.02)], vary((150, 180, 200), rng, 25))
     for x, y, colour in ((-0.1, -0.26, (220, 70, 60)), (0.1, -0.26, (240, 176, 60)), (0, -0.34, (130, 180, 80))):
         brush.oval(x, y, 0.11, 0.11, colour)
@@ -268,7 +272,8 @@ def draw_sheep(
     for x, y in ((-0.14, -0.22), (0.14, -0.22), (0, -0.28)): head.oval(x, y, 0.16, 0.13, wool)
     light = sum(face) < 300
     for side in head.both_sides():
-        side.oval(0.09, -0.01, 0.045, 0.05, WHITE if light else INK); side.oval(0.085, 0, 0.025, 0.03, INK)
+        side.oval(0.09, -0.01, 0.045, 0.05, WHITE if light else INK)
+        side.oval(0.085, 0, 0.025, 0.03, INK)
     head.line([(-0.06, 0.2), (0, 0.24), (0.06, 0.2)], lighter(face, 0.4) if light else darker(face, 0.5), 0.03)
 
 # %% ../../../nbs/data/drawings/things.ipynb #1ecd5e68
@@ -298,7 +303,8 @@ def draw_tvmonitor(
     brush.box(-0.8, 0.6, 0.8, 0.94, wood, 0.04)
     brush.line([(0, 0.64), (0, 0.9)], darker(wood, 0.35), 0.03)
     for x in (-0.7, 0.7): brush.box(x - 0.05, 0.9, x + 0.05, 0.99, darker(wood, 0.35))
-    brush.box(-0.26, 0.52, 0.26, 0.61, (50, 50, 56), 0.03); brush.box(-0.07, 0.4, 0.07, 0.56, (50, 50, 56))
+    brush.box(-0.26, 0.52, 0.26, 0.61, (50, 50, 56), 0.03)
+    brush.box(-0.07, 0.4, 0.07, 0.56, (50, 50, 56))
     brush.box(-0.97, -0.7, 0.97, 0.46, (34, 34, 40), 0.06)
     brush.box(-0.88, -0.61, 0.88, 0.36, sky)
     brush.oval(rng.uniform(-0.5, 0.5), -0.3, 0.14, 0.14, lighter(sky, 0.7))

@@ -11,7 +11,7 @@ __all__ = ['PAINTS', 'GLASS', 'TYRE', 'METAL', 'draw_wheel', 'draw_aeroplane', '
 # %% ../../../nbs/data/drawings/vehicles.ipynb #2e11ccdd
 from random import Random
 
-from .brush import Brush, INK, circle, darker, lighter, vary
+from .brush import INK, Brush, circle, darker, lighter, vary
 
 # %% ../../../nbs/data/drawings/vehicles.ipynb #0212f059
 PAINTS = ((208, 62, 58), (58, 112, 180), (240, 190, 60), (70, 150, 110), (244, 244, 240), (52, 56, 70), (236, 134, 60),
@@ -102,7 +102,8 @@ def draw_bus(
     for i in range(4): brush.box(-0.92 + i*0.37, -0.32, -0.6 + i*0.37, 0.14, GLASS, 0.04)
     brush.box(0.6, -0.32, 0.98, 0.3, lighter(GLASS, 0.2), 0.05)
     brush.box(0.28, -0.3, 0.54, 0.78, darker(paint, 0.25), 0.03)
-    brush.box(0.31, -0.26, 0.4, 0.6, GLASS); brush.box(0.42, -0.26, 0.51, 0.6, GLASS)
+    brush.box(0.31, -0.26, 0.4, 0.6, GLASS)
+    brush.box(0.42, -0.26, 0.51, 0.6, GLASS)
     brush.box(0.2, -0.47, 0.9, -0.36, INK)
     for i in range(5): brush.box(0.3 + i*0.11, -0.445, 0.36 + i*0.11, -0.385, (250, 200, 80))
     for x in (-0.6, 0.74): draw_wheel(brush.at(x, 0.78), 0.2)
@@ -137,8 +138,11 @@ def draw_motorbike(
     paint = vary(rng.choice(PAINTS), rng)
     brush.oval(0, 0.97, 0.95, 0.05, (30, 24, 40, 60))
     for x in (-0.6, 0.62):
-        brush.oval(x, 0.6, 0.37, 0.37, TYRE); brush.oval(x, 0.6, 0.24, 0.24, METAL); brush.oval(x, 0.6, 0.18, 0.18,
-            (70, 72, 80)); brush.oval(x, 0.6, 0.07, 0.07, METAL)
+        brush.oval(x, 0.6, 0.37, 0.37, TYRE)
+        brush.oval(x, 0.6, 0.24, 0.24, METAL)
+        brush.oval(x, 0.6, 0.18, 0.18,
+            (70, 72, 80))
+        brush.oval(x, 0.6, 0.07, 0.07, METAL)
     brush.line([(0.62, 0.6), (0.4, -0.06), (0.3, -0.36)], METAL, 0.09)
     brush.line([(0.18, -0.4), (0.32, -0.4), (0.44, -0.34)], (50, 48, 54), 0.08)
     brush.blob([(-0.3, 0.16), (0.3, 0.14), (0.3, 0.5), (0.1, 0.68), (-0.24, 0.64)], (90, 92, 100))
@@ -148,7 +152,8 @@ def draw_motorbike(
     brush.blob([(-0.84, -0.1), (-0.5, 0), (-0.14, 0), (-0.12, 0.12), (-0.5, 0.16), (-0.78, 0.04)], (54, 44, 46))
     brush.blob([(-0.94, 0.16), (-0.7, 0.14), (-0.42, 0.22), (-0.26, 0.3), (-0.6, 0.28)], paint)
     brush.blob([(0.3, 0.22), (0.6, 0.14), (0.94, 0.28), (0.9, 0.36), (0.6, 0.26)], paint)
-    brush.oval(0.5, -0.12, 0.13, 0.13, METAL); brush.oval(0.54, -0.12, 0.09, 0.1, (255, 244, 200))
+    brush.oval(0.5, -0.12, 0.13, 0.13, METAL)
+    brush.oval(0.54, -0.12, 0.09, 0.1, (255, 244, 200))
 
 # %% ../../../nbs/data/drawings/vehicles.ipynb #be7a2702
 def draw_train(
@@ -172,7 +177,8 @@ def draw_train(
         brush.shape([(0.76, 0.6), (1, 0.92), (0.7, 0.92)], (190, 60, 56))
         brush.box(-0.96, 0.5, 0.84, 0.66, INK)
         for x, radius in ((-0.7, 0.24), (-0.2, 0.24), (0.24, 0.18), (0.6, 0.18)):
-            brush.oval(x, 0.92 - radius, radius, radius, TYRE); brush.oval(x, 0.92 - radius, radius * 0.7, radius * 0.7, (196, 62, 58))
+            brush.oval(x, 0.92 - radius, radius, radius, TYRE)
+            brush.oval(x, 0.92 - radius, radius * 0.7, radius * 0.7, (196, 62, 58))
         return brush.line([(-0.7, 0.7), (0.24, 0.72)], METAL, 0.06)
     for x in (-0.8, -0.5, 0.1, 0.4): brush.oval(x, 0.86, 0.09, 0.09, TYRE)
     brush.blob([(-1, -0.12), (-0.4, -0.14), (0.2, -0.12), (0.66, 0.08), (0.98, 0.56), (0.9, 0.78), (0.2, 0.82),
