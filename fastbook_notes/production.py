@@ -12,6 +12,13 @@ __all__ = ['DECISIONS', 'picture_features', 'head_learner', 'head_predictions', 
 from collections.abc import Sequence
 from pathlib import Path
 
+from .errors import NotesError
+from .quiet_imports import import_quietly
+
+# %% ../nbs/02_production.ipynb #2a2c261e
+import_quietly('fastai.vision.all');
+
+# %% ../nbs/02_production.ipynb #af912e0a
 import numpy as np
 import pandas as pd
 import torch
@@ -19,7 +26,6 @@ from fastai.vision.all import CategoryBlock, DataBlock, IndexSplitter, Learner, 
 from torch import nn
 
 from .data.pictures import picture_block
-from .errors import NotesError
 from .models.backbones import pretrained_learner
 from .models.engine import ENOUGH
 from .models.features import body_features, cached_features
