@@ -95,7 +95,7 @@ def expected_cost(
     check:float=1, # What it costs to check one answer, e.g. in minutes
     mend:float=25, # What a wrong answer costs that nobody checked, in the same unit
 ) -> np.ndarray: # (answers + 1,) the cost when 0, 1, 2, ... answers are checked, the likeliest mistakes first
-    "The expected cost of each setting of the lever 'how many answers does a person check?'; raises `NotesError` for what is no chance or cost"
+    "The expected cost of each setting of the lever 'how many answers does a person check?'; raises `NotesError`"
     chances = np.asarray(chances, dtype=float).reshape(-1)
     if not ((chances >= 0) & (chances <= 1)).all():
         raise NotesError('There is a chance that is not between 0 and 1; check how the chances were computed.')
