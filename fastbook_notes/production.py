@@ -12,6 +12,13 @@ __all__ = ['DECISIONS', 'picture_features', 'head_learner', 'head_predictions', 
 from collections.abc import Sequence
 from pathlib import Path
 
+from .errors import NotesError
+from .quiet_imports import import_quietly
+
+# %% ../nbs/02_production.ipynb #2a2c261e
+import_quietly('fastai.vision.all');
+
+# %% ../nbs/02_production.ipynb #af912e0a
 import numpy as np
 import pandas as pd
 import torch
@@ -19,7 +26,6 @@ from fastai.vision.all import CategoryBlock, DataBlock, IndexSplitter, Learner, 
 from torch import nn
 
 from .data.pictures import picture_block
-from .errors import NotesError
 from .models.backbones import pretrained_learner
 from .models.engine import ENOUGH
 from .models.features import body_features, cached_features
@@ -89,7 +95,7 @@ def expected_cost(
     check:float=1, # What it costs to check one answer, e.g. in minutes
     mend:float=25, # What a wrong answer costs that nobody checked, in the same unit
 ) -> np.ndarray: # (answers + 1,) the cost when 0, 1, 2, ... answers are checked, the likeliest mistakes first
-    "The expected cost of each setting of the lever 'how many answers does a person check?'; raises `NotesError` for what is no chance or cost"
+    "The expected cost of each setting of the lever 'how many answers does a person check?'; raises `NotesError`"
     chances = np.asarray(chances, dtype=float).reshape(-1)
     if not ((chances >= 0) & (chances <= 1)).all():
         raise NotesError('There is a chance that is not between 0 and 1; check how the chances were computed.')
