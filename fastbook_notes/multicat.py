@@ -1,4 +1,4 @@
-"""Pictures with any number of labels: targets of zeros and ones, a sigmoid for each label, and a threshold that turns probabilities into answers
+"""Pictures with any number of labels: targets of zeros and ones, a sigmoid per label, and a threshold that turns probabilities into answers
 
 Docs: https://fastbook-notes.github.io/fastbook_notes/multicat.html.md"""
 
