@@ -1,4 +1,4 @@
-"""Pictures with any number of labels: targets of zeros and ones, a sigmoid for each label, and a threshold that turns probabilities into answers
+"""Pictures with any number of labels: targets of zeros and ones, a sigmoid per label, and a threshold that turns probabilities into answers
 
 Docs: https://fastbook-notes.github.io/fastbook_notes/multicat.html.md"""
 
@@ -9,6 +9,16 @@ __all__ = ['THRESHOLDS', 'labels_of', 'one_hot', 'decode_one_hot', 'split_by_is_
            'multicat_dataloaders', 'multicat_learner', 'binary_cross_entropy', 'validation_activations',
            'label_probabilities', 'accuracy_at', 'precision_recall_at', 'mean_average_precision', 'threshold_table',
            'best_threshold']
+
+# %% ../nbs/06_multicat.ipynb #a61da26b
+from .data.dataset_checks import usable_pictures
+from .data.pictures import picture_block
+from .data.tables import check_table, field_of, is_valid_of, read_table, split_labels
+from .errors import NotesError
+from .models.engine import split_at_head
+from .models.features import cached_features
+from .models.heads import words_learner
+from .models.predictor import Predictor, predictor_of
 
 # %% ../nbs/06_multicat.ipynb #ea6832ea
 from collections.abc import Iterable, Sequence
@@ -24,16 +34,6 @@ from fastai.vision.all import (
 from PIL import Image
 from sklearn.metrics import average_precision_score
 from torch import Tensor
-
-# %% ../nbs/06_multicat.ipynb #a61da26b
-from .data.dataset_checks import usable_pictures
-from .data.pictures import picture_block
-from .data.tables import check_table, field_of, is_valid_of, read_table, split_labels
-from .errors import NotesError
-from .models.engine import split_at_head
-from .models.features import cached_features
-from .models.heads import words_learner
-from .models.model_folder import Predictor, predictor_of
 
 # %% ../nbs/06_multicat.ipynb #cb508d73
 def labels_of(
