@@ -18,7 +18,7 @@ from .errors import NotesError
 from .models.engine import split_at_head
 from .models.features import cached_features
 from .models.heads import words_learner
-from .models.predictor import Predictor, predictor_of
+from .models.model_folder import Predictor, predictor_of
 
 # %% ../nbs/06_multicat.ipynb #ea6832ea
 from collections.abc import Iterable, Sequence
