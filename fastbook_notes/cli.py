@@ -6,8 +6,7 @@ Docs: https://fastbook-notes.github.io/fastbook_notes/cli.html.md"""
 
 # %% auto #0
 __all__ = ['app', 'Data', 'data_app', 'summary', 'run_command', 'copy_notebooks', 'lab_command', 'data_command', 'get_command',
-           'check_command', 'train_command', 'predict_command', 'convert_command', 'apps_command', 'store_command',
-           'main']
+           'check_command', 'train_command', 'predict_command', 'convert_command', 'apps_command', 'main']
 
 # %% ../nbs/cli.ipynb #c572a75f
 import os
@@ -289,35 +288,6 @@ def apps_command(
             process.wait()
             raise NotesError(f'The server of {found.name} has ended; start it again.')
     except KeyboardInterrupt: _tell('Ended.')
-
-# %% ../nbs/cli.ipynb #4553b21a
-def _stored_notebooks(
-    folder:Path, # nbs/ of a checkout
-) -> list[Path]: # What the chapters stand on first, the home page, which shows their results, last
-    "All notebooks of a checkout, in the order in which they are executed"
-    paths = [p for p in folder.rglob('*.ipynb') if '.ipynb_checkpoints' not in p.parts]
-    return sorted(paths, key=lambda p: (p.stem == 'index', p.parent == folder, p))
-
-@app.command('store', hidden=True)
-def store_command(
-    names: Annotated[list[str] | None, typer.Argument(metavar='[NOTEBOOK]...', help='E.g. data/datasets; all if none is given.')] = None,
-):
-    "Execute notebooks of a checkout on the sample, store their outputs, and write README.md."
-    from fastbook_notes.data.datasets import DATASETS, get_dataset
-    folder = chapters.notebooks_folder()
-    if folder.name != 'nbs':
-        raise NotesError('Outputs are stored in a checkout; clone the repository and install it with `pip install -e .[dev]`.')
-    paths = {p.relative_to(folder).with_suffix('').as_posix(): p for p in _stored_notebooks(folder)}
-    for name in names or []:
-        if name not in paths: raise NotesError(f"There is no notebook {name}; there are {', '.join(paths)}.")
-    for name in DATASETS: get_dataset(name, 'sample')
-    failed = 0
-    for name in names or paths:
-        run = chapters.store_outputs(paths[name])
-        failed += bool(run.failure)
-        print(f'{name}: {run.failure or f"{run.seconds:.0f} s"}', flush=True)
-    if failed: raise typer.Exit(1)
-    chapters.write_readme(folder.parent)
 
 # %% ../nbs/cli.ipynb #8cd340ed
 def main():

@@ -218,12 +218,13 @@ def _card(
 def _calibrated(
     learn:Learner, # Trained; for several labels, its last bias is shifted
     several:bool, # Any number of labels to a picture?
+    drawn:bool=False, # Were the pictures drawn? What makes a model surer of drawings would spoil its answers about photos
 ) -> dict: # `temperature`, and for several labels `thresholds` and `threshold`, as `save_model` takes them
     "Calibrate on the validation pictures; then precision and recall at each threshold, and the threshold with the highest F1"
     head = split_at_head(learn.model)[1].eval()
     with torch.no_grad(): pairs = [(head(features).cpu(), targets.cpu()) for features, targets in feature_dataloaders(learn).valid]
     activations, targets = map(torch.cat, zip(*pairs))
-    temperature, shift = calibrate(activations, targets, several)
+    temperature, shift = (1.0, torch.zeros(activations.shape[1])) if drawn else calibrate(activations, targets, several)
     if not several: return dict(temperature=temperature)
     from fastbook_notes.multicat import best_threshold, threshold_table
     shift_bias(head, shift)
@@ -306,7 +307,7 @@ def _keep(
     "Write the model folder"
     recipe, source = recipe_of(chapter), _source(path)
     with atomic_file(out/VALIDATION_FILE) as part: part.write_text(json.dumps(_validation_names(learn, path)), encoding='utf-8')
-    found, card = _calibrated(learn, recipe.several), _card(chapter, learn, measured, source)
+    found, card = _calibrated(learn, recipe.several, 'drawn' in source['data']), _card(chapter, learn, measured, source)
     with single_process(): save_model(learn, out, names=recipe.names, metrics=measured, card=card, **source, **found)
 
 # %% ../nbs/train.ipynb #cbb661f6
