@@ -1,4 +1,4 @@
-"""Thirty-seven classes in place of two: how pictures become batches, what softmax and cross-entropy do, and how to fine-tune a pretrained model with care
+"""Thirty-seven classes in place of two: how pictures become batches, what softmax and cross-entropy do, and how to fine-tune with care
 
 Docs: https://fastbook-notes.github.io/fastbook_notes/pet_breeds.html.md"""
 
@@ -21,9 +21,10 @@ from torch import Tensor, nn
 from .models.heads import words_learner
 from .data.dataset_checks import usable_pictures
 from .errors import NotesError
-from .data.pictures import picture_block, picture_files, training_picture
+from .data.pictures import picture_block, picture_files
 from .models.model_folder import Predictor, predictor_of
-from fastai.vision.all import (Callback, CategoryBlock, DataBlock, DataLoaders, L, Learner, RandomSplitter, Resize, aug_transforms, delegates,
+from fastai.vision.all import (Callback, CategoryBlock, DataBlock, DataLoaders, L, Learner, RandomSplitter, Resize,
+                               aug_transforms, delegates,
                                error_rate)
 
 # %% ../nbs/05_pet_breeds.ipynb #c34d607d
