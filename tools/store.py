@@ -26,12 +26,12 @@ _VERSIONS = ('fastai', 'torch', 'timm', 'pandas', 'numpy', 'pillow')
 def _is_litter(
     output, # Of a cell
 ) -> bool:
-    "Whether an output is a finished progress bar, or the style of one, and nothing else"
+    "Whether an output is a finished progress bar, the style of one, or an empty line of rich, and nothing else"
     data = output.get('data', {})
     if 'application/vnd.jupyter.widget-view+json' in data: return bool(re.search(r'\d+%\|', data.get('text/plain', '')))
-    html = ''.join(data.get('text/html', ' ')).strip()
-    return output.output_type == 'display_data' and 'text/html' in data and re.fullmatch(r'(<style>.*</style>)?', html,
-        re.DOTALL) is not None
+    html = ''.join(data.get('text/html', ' '))
+    if output.output_type != 'display_data' or 'text/html' not in data or re.search('<(img|svg|canvas|input|button)', html): return False
+    return not re.sub(r'<style>.*?</style>|<[^>]+>', '', html, flags=re.DOTALL).strip()
 
 
 def code_digest(
