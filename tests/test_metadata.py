@@ -46,7 +46,7 @@ def test_requirements_have_lower_bounds_and_no_upper_ones(settings):
 
 
 # Imported where they are used, after a look at whether they are there, with a line that says what to install.
-DEVELOPMENT_ONLY = {'chapters': {'nbdev'}, 'models/distributed': {'accelerate'}, 'models/predict_folder': {'pyarrow'}}
+DEVELOPMENT_ONLY = {'models/distributed': {'accelerate'}, 'models/predict_folder': {'pyarrow'}}
 # Cells that only compare: they are run by whoever develops.
 COMPARED = {'models/predictor': {'captum'}}
 
@@ -88,7 +88,7 @@ def test_what_the_tests_need_is_required(settings):
     "By whoever installs `.[dev]` and website/requirements.txt"
     lines = (ROOT/'website'/'requirements.txt').read_text(encoding='utf-8').splitlines()
     website = '\n'.join(['', *(line for line in lines if not line.startswith('#'))])
-    local = {path.stem for folder in ('tests', 'website', 'benchmarks') for path in (ROOT/folder).glob('*.py')}
+    local = {path.stem for folder in ('tests', 'tools', 'website', 'benchmarks') for path in (ROOT/folder).glob('*.py')}
     for path in [*(ROOT/'tests').glob('*.py'), *(ROOT/'benchmarks').glob('*.py'), *(ROOT/'website').glob('*.py'), ROOT/'setup.py']:
         missing = not_required(path.read_text(encoding='utf-8'), settings['requirements'] + settings['dev_requirements'] + website)
         assert missing <= local, path.name

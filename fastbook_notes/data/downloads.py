@@ -30,6 +30,7 @@ from tqdm.utils import CallbackIOWrapper
 from ..errors import NotesError
 from ..files import atomic_folder, locked, sync, write_errors
 
+# %% ../../nbs/data/downloads.ipynb #ba898279
 with warnings.catch_warnings(): # `urllib3` adds filters of its own
     import requests
     import urllib3

@@ -26,6 +26,7 @@ from torch import nn
 
 from .lite0 import LITE0, imagenet_lite0, lite0_weights  # noqa: F401
 
+# %% ../../nbs/models/backbones.ipynb #7d258170
 _all_ = ['imagenet_lite0', 'lite0_weights']
 
 # %% ../../nbs/models/backbones.ipynb #f49a77a7

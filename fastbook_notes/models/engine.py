@@ -23,11 +23,11 @@ from ..files import atomic_file, cache_folder
 from .digests import digest_of
 
 # %% ../../nbs/models/engine.ipynb #9b4fec5e
-import joblib
 import onnx
 import onnxruntime
 import timm
 import torch
+from joblib import cpu_count
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
@@ -97,7 +97,7 @@ def fuse_for_inference(
 # %% ../../nbs/models/engine.ipynb #230a350a
 def usable_cores() -> int:
     "How many cores this process may use: those that the system and a container give it, at most `OMP_NUM_THREADS`"
-    return max(1, min(joblib.cpu_count(), torch.get_num_threads()))
+    return max(1, min(cpu_count(), torch.get_num_threads()))
 
 def _session(
     model:bytes, # An ONNX graph from pictures to features

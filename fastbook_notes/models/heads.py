@@ -36,6 +36,7 @@ from fastbook_notes.models.words import (  # noqa: F401
     words_head,
 )
 
+# %% ../../nbs/models/heads.ipynb #3559865e
 _all_ = ['FEATURE_VARIANCE', 'WORDS_TEMPERATURE', 'error_share', 'mean_rows', 'plain_head', 'wise_average', 'wise_curve', 'words_head']
 
 # %% ../../nbs/models/heads.ipynb #3d2441db
