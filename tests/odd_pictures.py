@@ -153,6 +153,11 @@ def heic_of(size):
     return data.replace(b'ispe' + bytes(4) + struct.pack('>II', 64, 64), b'ispe' + bytes(4) + struct.pack('>II', *size))
 
 
+def with_exif(parts: int) -> bytes:
+    "A JPEG with 65 kB of Exif again and again"
+    return jpeg_of(16, 16, (b'\xff\xe1\xff\xffExif\0\0' + bytes(65527))*parts)
+
+
 def made_elsewhere(call: str) -> bytes:
     "What a function of this file returns, in a process of its own: the memory that an encoder takes is not that of opening a picture"
     here = str(Path(__file__).parent)
@@ -201,7 +206,7 @@ BOMBS = {
     'jpeg with 5,000,000 markers': lambda: jpeg_of(16, 16, b'\xff\xe5\0\2'*5_000_000),
     'jpeg with 5,000,000 restarts in its header': lambda: jpeg_of(16, 16, b'\xff\xd0'*5_000_000),
     'jpeg with 5,000,000 ends in its header': lambda: jpeg_of(16, 16, b'\xff\xd9'*5_000_000),
-    'jpeg with exif of 60 MB': lambda: jpeg_of(16, 16, (b'\xff\xe1\xff\xffExif\0\0' + bytes(65527))*900),
+    'jpeg with exif of 60 MB': lambda: made_elsewhere('with_exif(900)'),
     'jpeg of 42 million pixels with 3,000 scans': lambda: made_elsewhere('many_scans(6500, 6500, 3000)'),
     'jpeg of 81 million pixels in several scans': lambda: made_elsewhere('many_scans(9000, 9000, 3)'),
     'webp of 16384 x 16384': lambda: webp_of(2**14, 2**14),
