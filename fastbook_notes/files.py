@@ -67,18 +67,18 @@ def _part(
 @contextmanager
 def atomic_file(
     file:str|Path, # Is replaced if it is there, also if it is a link
-) -> Iterator[Path]: # Write to this one
+) -> Iterator[Path]: # Write to this one; it lies in a folder of its own, for whatever a library puts beside it
     "Write a file whole or not at all; raises `NotesError` if the disk is full, or the folder can't be written to"
     file = Path(file)
     with write_errors(file):
-        part = _part(file)
+        aside = _part(file)
         try:
-            yield part
+            aside.mkdir()
+            yield (part := aside/file.name)
             sync(part)
             part.replace(file)
             sync(file.parent)
-        finally:
-            with suppress(OSError): part.unlink(missing_ok=True)
+        finally: shutil.rmtree(aside, ignore_errors=True)
 
 # %% ../nbs/files.ipynb #9d8082a1
 @contextmanager

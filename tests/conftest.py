@@ -124,7 +124,7 @@ class BlockedNetwork:
         return self.log.read_text().split() if self.log.exists() else []
 
 
-@pytest.fixture(scope='session')
+@pytest.fixture
 def blocked_network(tmp_path_factory):
     return BlockedNetwork(tmp_path_factory.mktemp('blocked'))
 
