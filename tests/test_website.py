@@ -441,6 +441,23 @@ def test_search_finds_every_export_and_heading_within_a_tenth_of_a_second(site, 
     assert times[len(times)//2] < 100
 
 
+SEARCHES = {
+    'confsion matrx': 'pet_breeds.html#where-it-errs', 'overfiting': 'intro.html#overfitting', 'datablok': 'multicat.html#multicat_datablock',
+    'how do I resume training?': 'models/checkpoints.html', 'what is a heatmap': 'models/predictor.html#class_activation_map',
+    'gradiant descent': 'mnist_basics.html#the-learning-rate', 'read an excel file': 'data/tables.html#read_table', 'mAP': 'multicat.html',
+    'crossentropy': 'pet_breeds.html#cross_entropy', 'cat_or_dog': 'intro.html#cat_or_dog', 'how to install': 'index.html',
+    'several labels in a picture': 'multicat.html', 'softmax': 'pet_breeds.html#softmax', 'Predictor.prepare': 'models/predictor.html#predictor.prepare',
+}
+
+
+def test_search_knows_typos_synonyms_and_questions(visit):
+    "What is looked for is among the first three"
+    page = visit('index.html')
+    found = page.evaluate('async (queries) => Promise.all(queries.map((query) => searchSite(query)))', list(SEARCHES))
+    assert [(query, three) for (query, wanted), three in zip(SEARCHES.items(), (hits[:3] for hits in found))
+            if not any(hit.startswith(wanted) for hit in three)] == []
+
+
 def test_search_by_keyboard(visit):
     page = visit('data/datasets.html')
     page.keyboard.press('/')

@@ -137,11 +137,14 @@ def copy_static(folder:Path, out:Path, pages:list[Notebook]):
 
 
 def write_search_index(out:Path):
-    "The index as a script, which a page opened from a folder can load too"
+    "What is searched, and what searches, in one script, which a page opened from a folder can load too"
     found = json.loads((out/'search.json').read_text(encoding='utf-8'))
     entries = [[e['href'], e['title'], e['section'], re.sub(r'\s+', ' ', e['text'])] for e in found]
     index = json.dumps(entries, ensure_ascii=False, separators=(',', ':'))
-    (out/'assets'/'search-index.js').write_text(f'window.searchIndex = {index};\n', encoding='utf-8')
+    engine = (out/'assets'/'minisearch'/'dist'/'umd'/'index.js').read_text(encoding='utf-8')
+    aside = f'window.MiniSearch = ((module, exports) => {{\n{engine}\nreturn module.exports; }})({{}}, {{}});' # Where a page has an AMD loader
+    (out/'assets'/'search-index.js').write_text(f'{aside}\nwindow.searchIndex = {index};\n', encoding='utf-8')
+    shutil.rmtree(out/'assets'/'minisearch'/'dist')
     (out/'search.json').unlink()
     shutil.rmtree(out/'site_libs'/'fuse')
 

@@ -24,35 +24,42 @@
     if (below > 0) menu.scrollTop += below + menu.clientHeight / 3;
   }
 
-  // ---- search
+  // ---- search: MiniSearch finds, also what is mistyped; a question is asked without its small words, and with others for some of them
+  const small = new Set(("a about an and any are as at be by can could do does for from get give have how i if in into is it its me my no not of off "
+    + "on or our should so some than that the their them then there these they this to use using was we what when where which who why will with "
+    + "without would you your").split(" "));
+  const alike = [["heatmap", "heat map", "activation map", "looked"], ["accuracy", "error rate"], ["resume", "interrupted", "checkpoint"],
+    ["upload", "drop", "photo"], ["photo", "picture", "image"], ["gpu", "cuda"], ["speed", "fast", "quick", "seconds"], ["bias", "fairness", "ethics"],
+    ["install", "pip"], ["deploy", "publish", "app"], ["lr", "learning rate"], ["map", "average precision"], ["cam", "activation map"], ["relu", "rectified"], ["csv", "excel", "table"],
+    ["multilabel", "several labels"], ["offline", "network"], ["memory", "gigabytes"], ["overfit", "overfitting"], ["dataset", "data set"]];
+  const tokenize = (text) => text.split(/[^\p{L}\p{N}_.]+/u).map((word) => word.replace(/^\.+|\.+$/g, ""))
+    .flatMap((word) => /[_.]/.test(word) ? [word, ...word.split(/[_.]+/)] : [word]).filter(Boolean);
   let index = null;
   const loadIndex = () => index ||= new Promise((resolve) => {
     const script = document.createElement("script");
     script.src = root + "assets/search-index.js";
-    script.onload = () => resolve(window.searchIndex.map(([href, title, section, text]) =>
-      ({ href, title, section, text, low: { title: title.toLowerCase(), section: section.toLowerCase(), text: text.toLowerCase() } })));
-    script.onerror = () => resolve([]);
+    script.onload = async () => {
+      const entries = window.searchIndex.map(([href, title, section, text], id) => ({ id, href, title, section, text, name: section || title }));
+      const search = new window.MiniSearch({ fields: ["name", "title", "text"], tokenize, searchOptions: {
+        boost: { name: 8, title: 3 }, prefix: (word) => word.length > 1, fuzzy: (word) => word.length > 4 && 0.2 } });
+      await search.addAllAsync(entries, { chunkSize: 50 });
+      resolve({ entries, search });
+    };
+    script.onerror = () => resolve(null);
     document.head.append(script);
   });
-  const starts = (text, word) => { const at = text.indexOf(word); return at >= 0 && (at === 0 || !/[a-z0-9]/.test(text[at - 1])); };
-  const weigh = (entry, words, whole) => {
-    let sum = 0;
-    for (const word of words) {
-      const { title, section, text } = entry.low;
-      const score = starts(section, word) ? 12 : section.includes(word) ? 8 : starts(title, word) ? 6 : title.includes(word) ? 4 : starts(text, word) ? 2 : text.includes(word) ? 1 : 0;
-      if (!score) return 0;
-      sum += score;
-    }
-    if (entry.low.section === whole || (!entry.section && entry.low.title === whole)) sum += 40;
-    return sum / words.length - (entry.section || entry.title).length / 200;
-  };
-  const find = (entries, query) => {
-    const whole = query.trim().toLowerCase(), words = whole.split(/\s+/).filter(Boolean);
-    return entries.map((entry) => [weigh(entry, words, whole), entry]).filter(([score]) => score > 0)
-      .sort((a, b) => b[0] - a[0]).slice(0, 12).map(([, entry]) => [entry, excerpt(entry, words)]);
+  const find = (site, query) => {
+    if (!site) return [];
+    const whole = query.trim().toLowerCase(), asked = whole.split(/\s+/).map((word) => word.replace(/[?!,.:;]+$/, "")).filter(Boolean);
+    const words = asked.filter((word) => !small.has(word)), wanted = words.length ? words : asked;
+    const queries = wanted.map((word) => ({ combineWith: "OR", queries: [word, ...alike.filter((same) => same.includes(word)).flat()] }));
+    const exactly = (id) => site.entries[id].name.toLowerCase() === whole ? 20 : site.entries[id].href.startsWith("exports.html") ? 0.3 : 1;
+    const search = (combineWith) => site.search.search({ combineWith, queries }, { boostDocument: exactly });
+    const all = search("AND");
+    return (all.length ? all : search("OR")).slice(0, 12).map(({ id, terms }) => [site.entries[id], excerpt(site.entries[id], terms), terms]);
   };
   const excerpt = (entry, words) => {
-    const at = Math.min(...words.map((w) => entry.low.text.indexOf(w)).filter((i) => i >= 0), entry.text.length);
+    const text = entry.text.toLowerCase(), at = Math.min(...words.map((word) => text.indexOf(word)).filter((i) => i >= 0), entry.text.length);
     const from = at === entry.text.length ? 0 : Math.max(0, at - 50);
     return (from ? "…" : "") + entry.text.slice(from, from + 130);
   };
@@ -79,16 +86,16 @@
     const show = async () => {
       const query = input.value.trim();
       if (query.length < 2) { close(); status.textContent = ""; return; }
-      const entries = await loadIndex();
+      const site = await loadIndex();
       if (query !== input.value.trim()) return;
-      const words = query.toLowerCase().split(/\s+/), found = find(entries, query);
-      list.replaceChildren(...found.map(([entry, text], i) => {
+      const found = find(site, query);
+      list.replaceChildren(...found.map(([entry, text, words], i) => {
         const item = document.createElement("li");
         Object.assign(item, { id: `found-${i}` });
         item.setAttribute("role", "option"); item.setAttribute("aria-selected", "false"); item.dataset.href = entry.href;
         const where = document.createElement("small");
         where.textContent = entry.section ? entry.title : "";
-        item.append(marked(document.createElement("b"), entry.section || entry.title, words), where, marked(document.createElement("small"), text, words));
+        item.append(marked(document.createElement("b"), entry.name, words), where, marked(document.createElement("small"), text, words));
         item.addEventListener("mousedown", (event) => { event.preventDefault(); go(item); });
         return item;
       }));
