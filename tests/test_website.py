@@ -441,12 +441,25 @@ def test_search_finds_every_export_and_heading_within_a_tenth_of_a_second(site, 
     assert times[len(times)//2] < 100
 
 
+def test_lessons_come_first(site, visit):
+    "The first figure of chapter 1 is on the first screen, and in each chapter what a reader can do without opens on request"
+    for name in chapters():
+        text = site.text(name)
+        assert 'minutes to read' in text and re.search(r'<details[^>]*class="code-fold"[^>]* open', text) is None, name
+        for entry in re.findall(r'class="[^"]*entry[^"]*".*?(?=<h[234])', text, re.DOTALL):
+            assert '<table' not in entry.partition('<details')[0], name
+    page = visit('intro.html')
+    assert page.locator('img.figure-img').first.bounding_box()['y'] < 720
+
+
 SEARCHES = {
-    'confsion matrx': 'pet_breeds.html#where-it-errs', 'overfiting': 'intro.html#overfitting', 'datablok': 'multicat.html#multicat_datablock',
+    'confsion matrx': 'pet_breeds.html#where-it-errs', 'overfiting': 'intro.html#overfitting',
+    'datablok': 'multicat.html#multicat_datablock',
     'how do I resume training?': 'models/checkpoints.html', 'what is a heatmap': 'models/predictor.html#class_activation_map',
     'gradiant descent': 'mnist_basics.html#the-learning-rate', 'read an excel file': 'data/tables.html#read_table', 'mAP': 'multicat.html',
     'crossentropy': 'pet_breeds.html#cross_entropy', 'cat_or_dog': 'intro.html#cat_or_dog', 'how to install': 'index.html',
-    'several labels in a picture': 'multicat.html', 'softmax': 'pet_breeds.html#softmax', 'Predictor.prepare': 'models/predictor.html#predictor.prepare',
+    'several labels in a picture': 'multicat.html', 'softmax': 'pet_breeds.html#softmax',
+    'Predictor.prepare': 'models/predictor.html#predictor.prepare',
 }
 
 

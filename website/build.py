@@ -23,7 +23,7 @@ from pathlib import Path
 import yaml
 
 from notebooks import HERE, NBS, ROOT, Notebook, all_notebooks, stage_notebook
-from pages import REPOSITORY, SITE, exports_page, front_end, licences_page, settings, social_card
+from pages import REPOSITORY, SITE, exports_page, front_end, home, licences_page, overviews, settings, social_card
 
 OUT, MODULES = ROOT/'_docs', HERE/'node_modules'
 
@@ -60,7 +60,8 @@ def process(force:bool=False) -> Path: # The folder of the processed notebooks
 def stage(processed:Path, folder:Path, pages:list[Notebook]):
     "Write the project that smalldocs renders, and beside it in `static/` what it would not copy"
     with ThreadPoolExecutor() as pool: # Pillow writes several pictures at once
-        list(pool.map(lambda page: stage_notebook(page, processed, folder), pages))
+        def opening(page): return home(pages, folder) if page.source == 'index.ipynb' else ''
+        list(pool.map(lambda page: stage_notebook(page, processed, folder, opening(page)), pages))
     def is_hidden(path): return any(part.startswith(('.', '_')) for part in path.relative_to(NBS).parts)
     pictures = [p for p in NBS.rglob('*') if p.suffix in ('.png', '.jpg', '.svg', '.webp', '.gif') and not is_hidden(p)]
     for path in pictures:
@@ -69,6 +70,7 @@ def stage(processed:Path, folder:Path, pages:list[Notebook]):
     shutil.copyfile(HERE/'favicon.svg', folder/'favicon.svg')
     (folder/'exports.md').write_text(exports_page(pages), encoding='utf-8')
     (folder/'licences.md').write_text(licences_page(), encoding='utf-8')
+    for name, text in overviews(pages, folder).items(): (folder/name).write_text(text, encoding='utf-8')
     (folder/'styles.css').write_text((NBS/'styles.css').read_text() + (HERE/'site.css').read_text())
     (folder/'_quarto.yml').write_text(yaml.safe_dump(site_config(pages), sort_keys=False), encoding='utf-8')
 
@@ -92,7 +94,8 @@ def site_config(pages:list[Notebook]) -> dict:
 
     exports = {'text': 'All exports', 'href': 'exports.md'}
     website['sidebar']['contents'] = [*present(website['sidebar']['contents']), exports]
-    website['navbar']['left'] = [*present(website['navbar']['left']), exports]
+    tops = [{**entry, 'href': f"all-{entry['text'].lower()}.md"} for entry in website['navbar']['left']] # Overviews
+    website['navbar']['left'] = [*tops, exports]
     website.update({'site-url': SITE, 'repo-url': REPOSITORY, 'repo-branch': 'main',
                     'favicon': 'favicon.svg', 'description': settings()['description']})
     website['page-footer'] = {'left': f"fastbook_notes {settings()['version']}, {settings()['license']}",
@@ -142,7 +145,8 @@ def write_search_index(out:Path):
     entries = [[e['href'], e['title'], e['section'], re.sub(r'\s+', ' ', e['text'])] for e in found]
     index = json.dumps(entries, ensure_ascii=False, separators=(',', ':'))
     engine = (out/'assets'/'minisearch'/'dist'/'umd'/'index.js').read_text(encoding='utf-8')
-    aside = f'window.MiniSearch = ((module, exports) => {{\n{engine}\nreturn module.exports; }})({{}}, {{}});' # Where a page has an AMD loader
+    # In a function of its own, since a page may have an AMD loader
+    aside = f'window.MiniSearch = ((module, exports) => {{\n{engine}\nreturn module.exports; }})({{}}, {{}});'
     (out/'assets'/'search-index.js').write_text(f'{aside}\nwindow.searchIndex = {index};\n', encoding='utf-8')
     shutil.rmtree(out/'assets'/'minisearch'/'dist')
     (out/'search.json').unlink()

@@ -12,8 +12,11 @@ from nbdev.process import Processor
 from nbdev.processors import FilterDefaults, _default_exp, add_fold, add_links, add_show_docs, exec_show_docs, mv_exports
 from nbdev.showdoc import BasicMarkdownRenderer, showdoc_nm
 
+from fastbook_notes.chapters import CHAPTERS
+
 nbdev.processors.get_config = cache(nbdev.processors.get_config) # Else pyproject.toml is read again for every cell
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+LESSONS = {chapter.module for chapter in CHAPTERS} # Their pages are read for the prose; code that a reader can do without is folded
 
 
 @cache
@@ -77,13 +80,21 @@ def parameter_table(
     return table._repr_markdown_().strip().replace('|    |', '| **Name** |', 1)
 
 
+def folded(summary:str, *parts:str) -> str: # Markdown
+    "What opens on request"
+    opening = f'`````{{=html}}\n<details class="code-fold"><summary>{summary}</summary>\n`````'
+    return '\n\n'.join([opening, *filter(None, parts), '`````{=html}\n</details>\n`````'])
+
+
 class Entry(BasicMarkdownRenderer):
     "An export as a heading, a link to its source, its signature, what it does, and a table of its parameters"
     def _repr_markdown_(self):
         source, defaults = source_link(self.module, self.nm), written_defaults(self.sym)
         link = f'[source]({source}){{.source-link aria-label="Source of {self.nm}"}}' if source else ''
-        parts = [f'{"#"*self.title_level} {self.nm} {{#{self.nm.lower()} .entry}}', link,
-                 f'```python\n{brief_signature(self.nm, self.sig, defaults)}\n```', self.docs, parameter_table(self.sym, defaults)]
+        heading = f'{"#"*self.title_level} {self.nm} {{#{self.nm.lower()} .entry}}'
+        signature, table = f'```python\n{brief_signature(self.nm, self.sig, defaults)}\n```', parameter_table(self.sym, defaults)
+        if self.module in LESSONS: parts = [heading, link, self.docs, folded('Parameters', signature, table)]
+        else: parts = [heading, link, signature, self.docs, table]
         return '\n\n'.join(part for part in parts if part)
 
 
@@ -121,10 +132,12 @@ class AddEntries(Processor):
         cells = []
         for cell in self.nb.cells:
             cells.append(cell)
+            cell.lesson_ = self.nb.module_ in LESSONS
             directives = getattr(cell, 'directives_', {})
             if cell.cell_type != 'code' or not {'export', 'exports'} & set(directives) or 'hide' in directives: continue
             directives['exports'] = directives.pop('export', '') # nbdev hides the source of `export` and shows that of `exports`
             calls = [mk_cell(call) for call in entry_calls(cell)]
+            for call in calls: call.lesson_ = cell.lesson_
             cell.entries_ = len(calls)
             cells += calls
         self.nb.cells, self.nb.has_docs_ = cells, True
@@ -164,11 +177,37 @@ def imports_only(cell) -> bool:
     return bool(body) and all(isinstance(node, (ast.Import, ast.ImportFrom)) for node in body)
 
 
+def is_test(node) -> bool:
+    "Whether a statement only makes sure of something"
+    if isinstance(node, ast.With): return 'expect_fail' in ast.unparse(node.items[0])
+    if isinstance(node, ast.For): return all(map(is_test, node.body))
+    called = isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and ast.unparse(node.value.func)
+    return isinstance(node, ast.Assert) or bool(called) and called.startswith('test_')
+
+
+def draws(cell) -> bool:
+    "Whether a cell takes more than three lines to show a figure"
+    pictures = any('image/png' in output.get('data', {}) for output in cell.get('outputs', []))
+    return pictures and 'plt.' in cell.source and len(cell.source.strip().splitlines()) > 3
+
+
+def fold_summary(cell) -> str|None: # None for code that is to be read
+    "What stands in place of folded code"
+    body = cell.parsed_() or []
+    if getattr(cell, 'entries_', 0): return 'Source'
+    if imports_only(cell): return 'Imports'
+    if not cell.lesson_ or not body: return None
+    if 'exports' in getattr(cell, 'directives_', {}):
+        return ', '.join(node.name for node in body if isinstance(node, DEFINITIONS)) or 'Code'
+    if not cell.get('outputs') and all(map(is_test, body)): return 'Tests'
+    return 'Code of the figure' if draws(cell) else None
+
+
 def fold(cell):
-    "Imports are folded away, and the source of an entry can be"
-    if cell.cell_type != 'code': return
-    if getattr(cell, 'entries_', 0): cell.source = f'#| code-fold: show\n#| code-summary: "Source"\n{cell.source}'
-    elif imports_only(cell): cell.source = f'#| code-fold: true\n#| code-summary: "Imports"\n{cell.source}'
+    "Imports are folded away, and the source of an entry can be; in a lesson also what checks, tests and plots"
+    if cell.cell_type != 'code' or not (summary := fold_summary(cell)): return
+    state = 'show' if summary == 'Source' and not cell.lesson_ else 'true'
+    cell.source = f'#| code-fold: {state}\n#| code-summary: "{summary}"\n{cell.source}'
 
 
 def link_names(cell):

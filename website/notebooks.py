@@ -92,6 +92,10 @@ class Notebook:
         return next((metadata[key]['run'] for key in ('fastbook_notes', 'nbdev') if 'run' in metadata.get(key, {})), {})
 
     @property
+    def minutes(self) -> int: # To read its prose, at 200 words a minute
+        return round(sum(len(joined(cell['source']).split()) for cell in self.stored['cells'] if cell['cell_type'] == 'markdown')/200)
+
+    @property
     def data(self) -> str|None: return next((o['data'][RESULT]['data'] for o in self.outputs if RESULT in o.get('data', {})), None)
 
     @cached_property
@@ -120,7 +124,9 @@ def run_it(page:Notebook) -> str: # Markdown
     if page.number is not None:
         parts.append(f'With the real data in place of the sample: `{line} --data full`, or `--data` and a folder of yours.')
     if page.run: parts.append(ran_with(page))
-    return '\n\n'.join([*parts, ':::'])
+    if page.number is None: return '\n\n'.join([*parts, ':::'])
+    summary = f'Run it: <code>{line}</code> · {page.minutes} minutes to read'
+    return '\n\n'.join([parts[0], raw(f'<details><summary>{summary}</summary>'), *parts[2:], raw('</details>'), ':::'])
 
 
 def ran_with(page:Notebook) -> str:
@@ -168,14 +174,20 @@ def small_picture(
     return min(exact.getvalue(), lossy.getvalue(), key=len), *image.size
 
 
-def figure(data:bytes, alt:str, page:Notebook, folder:Path) -> str: # HTML
-    "A picture in a file of its own, fetched when it comes near"
+def picture_file(data:bytes, page:Notebook, folder:Path) -> tuple[str, int, int]: # Address from the site's root, width and height
+    "Write a picture into a file of its own"
     small, width, height = small_picture(data)
     file = Path('figures')/page.source.removesuffix('.ipynb')/f'{hashlib.sha256(data).hexdigest()[:12]}.webp'
     (folder/'static'/file).parent.mkdir(parents=True, exist_ok=True)
     (folder/'static'/file).write_bytes(small)
-    return (f'<img src="{page.up}{file.as_posix()}" alt="{html.escape(alt)}" width="{width}" height="{height}" '
-            'loading="lazy" decoding="async" class="img-fluid figure-img">')
+    return file.as_posix(), width, height
+
+
+def figure(data:bytes, alt:str, page:Notebook, folder:Path) -> str: # HTML
+    "A picture that is fetched when it comes near, and can be enlarged"
+    file, width, height = picture_file(data, page, folder)
+    return (f'<a class="figure-link" href="{page.up}{file}" title="Enlarge"><img src="{page.up}{file}" alt="{html.escape(alt)}" '
+            f'width="{width}" height="{height}" loading="lazy" decoding="async" class="img-fluid figure-img"></a>')
 
 
 def table(text:str) -> str: # HTML
@@ -289,8 +301,8 @@ def apart_from_entries(heading:str, entries:set[str]) -> str:
     return f'{heading.strip()} {{#about-{slug(found[2])}}}' if found and slug(found[2]) in entries else heading
 
 
-def stage_notebook(page:Notebook, processed:Path, folder:Path):
-    "Write a processed notebook as the renderer is to see it"
+def stage_notebook(page:Notebook, processed:Path, folder:Path, opening:str=''): # Markdown
+    "Write a processed notebook as the renderer is to see it, behind an opening"
     notebook = json.loads((processed/page.path).read_text(encoding='utf-8'))
     cells, prose = [], page.title
     outputs = (output for cell in notebook['cells'] for output in cell.get('outputs', []))
@@ -308,7 +320,8 @@ def stage_notebook(page:Notebook, processed:Path, folder:Path):
             cell['outputs'] = [shown for output in cell['outputs'] if (shown := staged_output(output, alt, page, folder))]
         kept = {key: value for key, value in cell.items() if key in ('id', 'cell_type', 'outputs', 'execution_count')}
         cells.append({**kept, 'metadata': {}, 'source': text})
-    cells.insert(1 if cells and cells[0]['cell_type'] == 'raw' else 0, {'cell_type': 'markdown', 'metadata': {}, 'source': run_it(page)})
+    first = '\n\n'.join(filter(None, [opening, run_it(page)]))
+    cells.insert(1 if cells and cells[0]['cell_type'] == 'raw' else 0, {'cell_type': 'markdown', 'metadata': {}, 'source': first})
     write_models(page, folder)
     path = folder/page.source
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,7 @@
-"Pages and pictures that no notebook holds: all exports, licences, social cards"
+"Pages and pictures that no notebook holds: overviews, all exports, licences, social cards"
 import ast
+import base64
+import html
 import json
 from configparser import ConfigParser
 from functools import cache
@@ -8,7 +10,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from notebooks import HERE, REPOSITORY, ROOT, SITE, Notebook
+from notebooks import HERE, NBS, REPOSITORY, ROOT, SITE, VIEW, Notebook, joined, picture_file, raw
 
 
 @cache
@@ -57,6 +59,50 @@ def exports_page(pages:list[Notebook]) -> str: # Markdown
                  '| Name | What it is |', '| :-- | :-- |']
         text += [f'| [`{name}`]({page.source}#{name.lower()}) | {line.replace("|", chr(92) + "|")} |' for name, line in rows]
     return '\n'.join(text) + '\n'
+
+
+# ---- overviews
+
+def first_picture(page:Notebook, folder:Path) -> str: # HTML, '' if there is none
+    "What a card shows of a page: an app as it looked, or the first figure"
+    app = NBS/'images'/f'app_{page.path.stem}.png'
+    stored = (joined(o['data']['image/png']) for o in page.outputs if 'image/png' in o.get('data', {}))
+    data = app.read_bytes() if app.is_file() else next(map(base64.b64decode, stored), None)
+    return f'<img src="{picture_file(data, page, folder)[0]}" alt="" loading="lazy" decoding="async">' if data else ''
+
+
+def card(page:Notebook, folder:Path) -> str: # HTML
+    "A page as a picture, a title and a sentence, all of it a link"
+    title = page.title if page.number is None else f'{page.number}. {page.title}'
+    minutes = '' if page.number is None else f'<small>{page.minutes} minutes to read</small>'
+    return (f'<a class="page-card" href="{page.html}">{first_picture(page, folder)}<b>{html.escape(title)}</b>'
+            f'<span>{html.escape(page.subtitle.replace("`", ""))}</span>{minutes}</a>')
+
+
+def cards(pages:list[Notebook], folder:Path) -> str: # Markdown
+    return raw('<div class="page-cards">' + ''.join(card(page, folder) for page in pages) + '</div>')
+
+
+def overviews(pages:list[Notebook], folder:Path) -> dict[str, str]: # Markdown by file name
+    "A page each for what the bar at the top names"
+    chapters, apps = [page for page in pages if page.number is not None], [page for page in pages if page.label == 'App']
+    labels = 'Data', 'Models', 'Apps', 'All of it'
+    rooms = {label: [page for page in pages if page.label == label] for label in labels}
+    tools = '\n\n'.join(f'## {label}\n\n{cards(inside, folder)}' for label, inside in rooms.items() if inside)
+    made = {'all-chapters.md': ('Chapters', 'Six chapters, each a notebook that ran', cards(chapters, folder)),
+            'all-apps.md': ('Apps', 'Prototypes that grow from the chapters, in the page or on your own machine', cards(apps, folder)),
+            'all-tools.md': ('Tools', 'What chapters and apps stand on, by room', tools)}
+    return {name: f'---\ntitle: {title}\ndescription: {about}\ntoc: false\n---\n\n{text}\n'
+            for name, (title, about, text) in made.items()}
+
+
+def home(pages:list[Notebook], folder:Path) -> str: # Markdown
+    "What the first screen shows: something that answers, and the chapters"
+    pad = next(page for page in pages if page.path.as_posix() == 'apps/pages/digit_pad.ipynb')
+    view = next(output['data'][VIEW]['model_id'] for output in pad.outputs if VIEW in output.get('data', {}))
+    live = f'::: {{.live-widget data-model="{view}" data-models="{pad.states}"}}\n{raw(first_picture(pad, folder))}\n:::'
+    chapters = [page for page in pages if page.number is not None]
+    return f'Draw a digit: two models from [chapter 4]({chapters[3].source}) answer, in this page.\n\n{live}\n\n{cards(chapters, folder)}'
 
 
 # ---- licences
