@@ -56,7 +56,7 @@ lint: $(STAMP) ## look for what ruff and mypy find
 	@status=0; $(BIN)/ruff check || status=1; $(BIN)/mypy || status=1; exit $$status
 
 lab: $(STAMP) ## open JupyterLab at chapter 1
-	$(BIN)/jupyter lab nbs/01_intro.ipynb
+	$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) nbs/01_intro.ipynb
 
 app: $(STAMP) ## open the first app, cat or dog, in a browser
 	@$(BIN)/fastbook-notes app cat_or_dog --open

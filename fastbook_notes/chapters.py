@@ -119,7 +119,7 @@ def execute(
     on_cell:Callable=lambda done, of: None, # Called with how many code cells are done, of how many
     cell_timeout:float|None=None, # Seconds that one cell may take
 ) -> Run:
-    "Run a notebook's cells in a fresh kernel until the end or the first error"
+    "Run a notebook's cells in a fresh kernel until the end or the first error; raises `KeyboardInterrupt` when told to end"
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
     from traitlets.config import Config
@@ -140,7 +140,8 @@ def execute(
         try: client.execute(env={**os.environ, 'FASTBOOK_NOTES_DATA': str(data)}, stderr=subprocess.DEVNULL)
         except CellExecutionError as e: failure = f'{e.ename}: {e.evalue}'
         except CellTimeoutError: failure = f'took longer than {cell_timeout:.0f} s'
-        except (DeadKernelError, RuntimeError, AssertionError) as e: failure = f'the kernel died, perhaps for want of memory ({e})'
+        except (DeadKernelError, RuntimeError, AssertionError) as e: failure = f'the kernel died, perhaps for want of memory ({e!r})'
+        if hasattr(client, '_async_cleanup_kernel_future'): raise KeyboardInterrupt # nbclient took the signal, and ended the kernel
     seconds = time.perf_counter() - start
     if failure: return Run(name, seconds, failure=_failure(notebook.cells, current[0], failure))
     on_cell(len(code_cells), len(code_cells))

@@ -97,6 +97,9 @@ def run_command(
         out.mkdir(parents=True, exist_ok=True)
         runs = _run_all(wanted, data, out)
     except OSError as e: raise NotesError(f"The folder {out} can't be written to ({e.strerror or e}); choose another with --out.") from e
+    except KeyboardInterrupt:
+        print(f'Stopped. What was finished is in {out}.', file=sys.stderr)
+        raise typer.Exit(130) from None
     print(summary(runs))
     failed = [run for run in runs if run.failure]
     for run in failed: print(f'{run.name} failed in {run.failure}', file=sys.stderr)
@@ -290,11 +293,28 @@ def apps_command(
     except KeyboardInterrupt: _tell('Ended.')
 
 # %% ../nbs/cli.ipynb #8cd340ed
+def _check_place():
+    "Raise `NotesError` if the folder that one is in is gone; much that is imported asks for it"
+    try: os.getcwd()
+    except FileNotFoundError as e: raise NotesError('The folder you are in has been removed; change to another one.') from e
+
+def _end(
+    message, # One line for a person
+):
+    "Say what is wrong, and end with status 2"
+    with suppress(OSError): print(f'fastbook-notes: {message}', file=sys.stderr)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1) # What could not be written is not tried again at the end
+    sys.exit(2)
+
 def main():
     "The command `fastbook-notes`; in a log, where a bar can't be redrawn, bars are written rarely"
+    for name in ('stdout', 'stderr'): # Either may be closed
+        if getattr(sys, name) is None: setattr(sys, name, open(os.devnull, 'w', encoding='utf-8'))
+        getattr(sys, name).reconfigure(errors='backslashreplace')
     if not sys.stderr.isatty(): os.environ.setdefault('TQDM_MININTERVAL', '10')
-    for stream in (sys.stdout, sys.stderr): stream.reconfigure(errors='backslashreplace')
-    try: app(prog_name='fastbook-notes')
-    except NotesError as e:
-        print(f'fastbook-notes: {e}', file=sys.stderr)
-        sys.exit(2)
+    try:
+        _check_place()
+        try: app(prog_name='fastbook-notes')
+        finally: sys.stdout.flush()
+    except NotesError as e: _end(e)
+    except OSError as e: _end(f'{one_line(e.filename or "the output")}: {e.strerror or e}; name another place, or free some room.')

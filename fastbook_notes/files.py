@@ -75,6 +75,7 @@ def atomic_file(
         try:
             aside.mkdir()
             yield (part := aside/file.name)
+            part.chmod(aside.stat().st_mode & 0o666) # As for any new file here, whatever a library thinks of it
             sync(part)
             part.replace(file)
             sync(file.parent)

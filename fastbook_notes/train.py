@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -250,11 +251,12 @@ def train_chapter(
     if epochs < 1 or size < 8:
         raise NotesError(f'{epochs} epochs with pictures of {size} pixels a side teach nothing; give at least 1, and 8.')
     settings = dict(chapter=chapter.number, data=_data_name(data), architecture=arch, epochs=epochs, size=size)
-    done = _begin(out, settings, resume)
-    if process.is_first: report(f'Chapter {chapter.number}: reading the data ...')
-    device = init_process_group(process, report)
-    try: return _train(chapter, settings, done, process, device, out, report)
-    finally: destroy_process_group()
+    with locked(out) if process.is_first else nullcontext():
+        done = _begin(out, settings, resume)
+        if process.is_first: report(f'Chapter {chapter.number}: reading the data ...')
+        device = init_process_group(process, report)
+        try: return _train(chapter, settings, done, process, device, out, report)
+        finally: destroy_process_group()
 
 # %% ../nbs/train.ipynb #5d4f75f2
 def _prepare(
@@ -290,7 +292,7 @@ def _train(chapter, settings, done, process, device, out, report):
         if checkpoint.finished < settings['epochs']: raise KeyboardInterrupt
     learn.remove_cb(checkpoint)
     destroy_process_group()
-    measured = dict(zip(learn.recorder.metric_names[1:-1], learn.recorder.values[-1]))
+    measured = dict(zip(learn.recorder.metric_names[2:-1], learn.recorder.values[-1][1:])) # Without the loss of the training pictures
     if process.is_first:
         _keep(chapter, learn, measured, path, out)
         for file in (checkpoint.file, out/SETTINGS_FILE): file.unlink(missing_ok=True)
@@ -332,6 +334,7 @@ def chapter_model(
     recipe_of(chapter)
     out = _model_place(chapter, get_dataset(chapter.dataset, _data_name(data)))
     if (out/MODEL_FILE).is_file(): return out
-    with locked(out):
-        if not (out/MODEL_FILE).is_file(): train_chapter(chapter.number, data, out=out, resume=True, report=report)
+    try: train_chapter(chapter.number, data, out=out, resume=True, report=report)
+    except NotesError:
+        if not (out/MODEL_FILE).is_file(): raise # Else another process has trained it meanwhile
     return out

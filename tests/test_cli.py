@@ -1,14 +1,18 @@
 "The command, as a person meets it: what it lists, what it copies, and how it says no."
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 
+import numpy as np
 import pytest
 
 from conftest import ROOT
 from fastbook_notes.data.datasets import get_dataset
 from fastbook_notes.errors import NotesError
+from fastbook_notes.files import atomic_file
 
 posix_only = pytest.mark.skipif(os.name == 'nt', reason='needs POSIX permissions and limits')
 
@@ -237,3 +241,61 @@ def test_a_chapter_that_fails_is_named_and_the_others_run(tmp_path, cache):
     assert 'accuracy 0.500' in done.stdout and 'failed' in done.stdout
     assert {p.name for p in (tmp_path/'_run').iterdir()} == {f'{n}.{e}' for n in ('03_ethics', '04_mnist_basics')
                                                              for e in ('ipynb', 'html')}
+
+
+TOO_LONG = 'a'*300
+
+
+@posix_only
+@pytest.mark.parametrize('words, status, message', [
+    ('data >&-', 0, ''), ('--help >&- 2>&-', 0, ''), ('predict nope few 2>&-', 2, ''),
+    ('data > /dev/full', 2, 'the output: No space left'), ('--help > /dev/full', 2, 'the output: No space left'),
+    (f'predict cat_or_dog {TOO_LONG}', 2, 'File name too long'), (f'train 1 --out {TOO_LONG}', 2, 'File name too long'),
+    (f'app line --model {TOO_LONG}', 2, ''), (f'convert {TOO_LONG} out --i-trust-this-file', 2, ''), (f'data check {TOO_LONG}', 2, ''),
+])
+def test_odd_outputs_and_names_end_in_a_line(cache, tmp_path, words, status, message):
+    done = subprocess.run(f'{sys.executable} -c "from fastbook_notes.cli import main; main()" {words}', shell=True, cwd=tmp_path,
+                          env={**os.environ, 'FASTBOOK_NOTES_CACHE': str(cache)}, capture_output=True, text=True, timeout=120)
+    assert done.returncode == status and message in done.stderr and 'Traceback' not in done.stderr, done
+    assert len([line for line in done.stderr.splitlines() if line.startswith('fastbook-notes:')]) == (status == 2 and '2>&-' not in words)
+
+
+@posix_only
+@pytest.mark.skipif(sys.platform == 'darwin', reason='macOS keeps a folder that somebody is in')
+def test_a_removed_folder_is_named(cache, tmp_path):
+    (gone := tmp_path/'gone').mkdir()
+    done = subprocess.run(f'rmdir {gone}; exec {sys.executable} -c "import sys; sys.path.insert(0, {str(ROOT)!r}); '
+                          'from fastbook_notes.cli import main; main()" data', shell=True, cwd=gone,
+                          capture_output=True, text=True, timeout=120)
+    says_no(done, 'has been removed')
+
+
+ENDLESS = """
+import sys, nbformat
+from fastbook_notes.chapters import execute
+notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell('print("begun"); import time; time.sleep(600)')])
+def on_cell(done, of): print('running', flush=True)
+try: execute(notebook, 'endless', on_cell=on_cell)
+except KeyboardInterrupt: print('told to end')
+"""
+
+
+@posix_only
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
+def test_a_run_that_is_told_to_end_ends(tmp_path, number):
+    "nbclient ends the kernel, and would go on to the next chapter"
+    with subprocess.Popen([sys.executable, '-c', ENDLESS], cwd=tmp_path, env={**os.environ, 'PYTHONPATH': str(ROOT)},
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == 'running\n'
+        time.sleep(0.5)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (0, 'told to end\n', '')
+
+
+@posix_only
+def test_a_written_file_has_the_mode_of_any_other(tmp_path):
+    from safetensors.numpy import save_file
+    (tmp_path/'plain').touch()
+    with atomic_file(tmp_path/'written') as part: save_file({'one': np.ones(1)}, part)
+    assert (tmp_path/'written').stat().st_mode == (tmp_path/'plain').stat().st_mode

@@ -26,7 +26,7 @@ def test_going_on_training(model, small_learner, vision, pets, tmp_path):
     again = load_model(save_model(learn, tmp_path/'again'))
     file = next(pets.iterdir())
     with learn.no_bar(), learn.no_logging(): assert torch.allclose(again.predict(file).probabilities, learn.predict(file)[2], atol=1e-4)
-    assert set(again.metrics) == {'train_loss', 'valid_loss', 'error_rate'}
+    assert set(again.metrics) == {'valid_loss', 'error_rate'}
 
 
 # A pickle that somebody trusts

@@ -15,6 +15,7 @@ from conftest import ROOT
 from fastbook_notes.apps.picture_app import PictureApp, find_guide, package_photos
 from fastbook_notes.data.drawings.breeds import BREEDS
 from fastbook_notes.errors import NotesError
+from fastbook_notes.models.imagenet_words import SYNONYMS
 from fastbook_notes.models.model_folder import load_model
 from fastbook_notes.models.neither import neither_finder, neither_sentence
 from fastbook_notes.models.untrained import WORDS_MODELS, words_model, words_predictor
@@ -121,6 +122,16 @@ def test_neither_needs_the_body_as_it_came_and_a_word_for_each_class():
     assert neither_finder(trained_on) is None
     assert neither_finder(words_predictor(type(spec)('x', ('a', 'b'), ('cat', 'my garden'), ()))) is None
     assert 'none of the 3 classes' in neither_sentence('hare', ['a', 'b', 'c'])
+
+
+def test_the_card_counts_the_breeds_without_a_word():
+    "A relative is one of several words; 'cat' is any cat; another name for the very breed is one word"
+    words = {breed: SYNONYMS.get(breed.replace('_', ' ')) for breed in BREEDS}
+    relatives = [breed for breed, found in words.items() if found and len(found) > 1]
+    any_cat = [breed for breed, found in words.items() if found == ['cat']]
+    limits = ' '.join(WORDS_MODELS['breeds'].limits)
+    assert f'no word for {len(relatives) + len(any_cat)} of them: {len(relatives)} begin as their relatives' in limits
+    assert all(breed.replace('_', ' ') in limits for breed in any_cat) and len(any_cat) == 3
 
 
 def test_unknown_names_are_told():

@@ -236,6 +236,9 @@ def refused_learners(vision, pets):
     changed = learner(**resize)
     changed.model[0].forward = lambda x: torch.flip(type(changed.model[0]).forward(changed.model[0], x), [1])
     yield 'would not say what the learner says', changed
+    named = SimpleNamespace(vocab=['pug', 'caf\udce9'])
+    yield r"The class caf\\xe9 has a name that isn't UTF-8", SimpleNamespace(model=changed.model, arch=changed.arch, dls=named,
+                                                                            loss_func=changed.loss_func)
     yield 'a body and a head', SimpleNamespace(model=torch.nn.Linear(2, 2), dls=changed.dls, loss_func=changed.loss_func)
 
 

@@ -1,6 +1,7 @@
 "One road from a picture to an answer: whoever is asked about a picture says what `train` made."
 import csv
 import itertools
+import time
 
 import numpy as np
 import pytest
@@ -152,3 +153,35 @@ def test_too_little_is_refused_in_a_line(case, own_cache, tmp_path):
     with pytest.raises(NotesError) as refused: train_chapter(6, folder, epochs=1, size=32, out=tmp_path/'model', report=str)
     assert '\n' not in str(refused.value)
     assert not (tmp_path/'model').exists()
+
+
+def test_one_training_at_a_time_writes_a_folder(pets, own_cache, tmp_path, monkeypatch, capfd):
+    "The second waits, and then finds a model"
+    import threading
+
+    from fastbook_notes import train
+    from fastbook_notes.models.model_folder import MODEL_FILE
+    begun, go_on, refused = threading.Event(), threading.Event(), []
+
+    def slow(chapter, settings, done, process, device, out, report):
+        out.mkdir()
+        begun.set()
+        go_on.wait(60)
+        (out/MODEL_FILE).touch()
+
+    def second():
+        try: train.train_chapter(5, pets, out=tmp_path/'model', report=str)
+        except NotesError as e: refused.append(str(e))
+
+    monkeypatch.setattr(train, '_train', slow)
+    threads = [threading.Thread(target=train.train_chapter, args=(5, pets), kwargs=dict(out=tmp_path/'model', report=str)),
+               threading.Thread(target=second)]
+    threads[0].start()
+    assert begun.wait(60)
+    threads[1].start()
+    deadline = time.monotonic() + 60
+    while 'is being made by another process' not in capfd.readouterr().out and time.monotonic() < deadline: time.sleep(0.05)
+    assert refused == []
+    go_on.set()
+    for thread in threads: thread.join(60)
+    assert refused == [f'There is a trained model in {tmp_path/"model"} already; choose another folder, or remove it.']

@@ -112,7 +112,11 @@ def test_every_notebook_has_a_page_that_is_reached_from_every_other(site):
     from notebooks import all_notebooks
     pages = {page.html for page in all_notebooks()}
     assert len(pages) == len(NOTEBOOKS)
-    assert set(site.names) == pages | {'exports.html', 'licences.html'}
+    overviews = {'all-chapters.html', 'all-apps.html', 'all-tools.html'}
+    assert set(site.names) == pages | overviews | {'exports.html', 'licences.html'}
+    for name, shown in (('all-chapters.html', set(chapters())), ('all-apps.html', {'apps/pages/line.html'}),
+                        ('all-tools.html', {'data/datasets.html', 'models/engine.html', 'train.html'}), ('index.html', {'intro.html'})):
+        assert shown <= set(re.findall(r'class="page-card" href="([^"]+)"', site.text(name))), name
     menu = re.search(r'<nav aria-label="Pages".*?</nav>', site.text('index.html'), re.DOTALL)[0]
     assert {html.unescape(link) for link in re.findall(r'href="([^"]+\.html)"', menu)} == pages | {'exports.html'}
 

@@ -96,13 +96,15 @@ def overviews(pages:list[Notebook], folder:Path) -> dict[str, str]: # Markdown b
             for name, (title, about, text) in made.items()}
 
 
-def home(pages:list[Notebook], folder:Path) -> str: # Markdown
+def home(pages:list[Notebook], folder:Path) -> str: # Markdown, '' for a site without chapters or the pad
     "What the first screen shows: something that answers, and the chapters"
-    pad = next(page for page in pages if page.path.as_posix() == 'apps/pages/digit_pad.ipynb')
-    view = next(output['data'][VIEW]['model_id'] for output in pad.outputs if VIEW in output.get('data', {}))
+    by_path, chapters = {page.path.as_posix(): page for page in pages}, [page for page in pages if page.number is not None]
+    pad = by_path.get('apps/pages/digit_pad.ipynb')
+    view = next((output['data'][VIEW]['model_id'] for output in pad.outputs if VIEW in output.get('data', {})), '') if pad else ''
+    if not view or not chapters: return ''
     live = f'::: {{.live-widget data-model="{view}" data-models="{pad.states}"}}\n{raw(first_picture(pad, folder))}\n:::'
-    chapters = [page for page in pages if page.number is not None]
-    return f'Draw a digit: two models from [chapter 4]({chapters[3].source}) answer, in this page.\n\n{live}\n\n{cards(chapters, folder)}'
+    return (f'## Draw a digit\n\nTwo models from [chapter 4](mnist_basics.ipynb) answer, in this page.\n\n{live}\n\n'
+            f'## Six chapters\n\n{cards(chapters, folder)}')
 
 
 # ---- licences

@@ -28,7 +28,7 @@ from .downloads import fetch_archive, known_archive, progress_bar, unpack
 from .drawings.breeds import BREEDS, CAT_BREEDS
 from .drawings.pets import draw_pet
 from .drawings.scenes import draw_scene
-from .pictures import is_picture
+from .pictures import walk_pictures
 from ..errors import NotesError
 from ..files import atomic_folder, cache_folder, locked
 from ..quiet_imports import import_quietly
@@ -104,8 +104,8 @@ def write_scenes(
 def _has_pictures(
     folder:Path, # Any path
 ) -> bool:
-    "Whether there is a picture in this folder itself"
-    return folder.is_dir() and any(is_picture(p, folder) for p in folder.iterdir())
+    "Whether there is a picture in this folder, or below it"
+    return folder.is_dir() and any(True for _ in walk_pictures(folder))
 
 def _missing_folders(*names):
     "A check that pictures lie in each of these folders"
@@ -115,7 +115,7 @@ def _missing_folders(*names):
 def _missing_pets(folder):
     "Pictures in `images/` whose names end in `_` and a number"
     if not _has_pictures(folder/'images'): return 'pictures in images/'
-    named = (p.stem.rpartition('_') for p in (folder/'images').iterdir() if is_picture(p, folder))
+    named = (Path(name).stem.rpartition('_') for name in walk_pictures(folder/'images'))
     if not any(breed and number.isdigit() for breed, _, number in named): return 'pictures named like images/Birman_12.jpg'
     return ''
 

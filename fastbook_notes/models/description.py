@@ -19,7 +19,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from ..errors import NotesError
+from ..errors import NotesError, one_line
 from .architecture import Architecture, Layer, Part, Share, describe_architecture, describe_head
 from .picture_steps import Number, PictureSteps, describe_steps
 
@@ -133,10 +133,11 @@ def _data_of(
 def _metrics_of(
     learn, # A fastai learner
 ) -> dict[str, float]: # By name
-    "What was measured after the last epoch"
+    "What was measured on the validation pictures after the last epoch"
     recorder = getattr(learn, 'recorder', None)
     values = getattr(recorder, 'values', None) or [[]]
-    return dict(zip([name for name in getattr(recorder, 'metric_names', []) if name not in ('epoch', 'time')], values[-1]))
+    found = dict(zip([name for name in getattr(recorder, 'metric_names', []) if name not in ('epoch', 'time')], values[-1]))
+    return {name: value for name, value in found.items() if name != 'train_loss'}
 
 def _finite(
     metrics:dict, # Numbers by name
@@ -165,8 +166,14 @@ def _labels_of(
 def plain_class(
     label, # An entry of a fastai vocabulary
 ) -> bool|int|float|str:
-    "numpy's scalars as Python's own, which JSON can hold"
-    return label.item() if hasattr(label, 'item') else label if isinstance(label, (bool, int, float)) else str(label)
+    "numpy's scalars as Python's own, which JSON can hold; raises `NotesError` for a name that no encoding can hold"
+    if hasattr(label, 'item'): return label.item()
+    if isinstance(label, (bool, int, float)): return label
+    name = str(label)
+    try: name.encode()
+    except UnicodeEncodeError as e:
+        raise NotesError(f"The class {one_line(name)} has a name that isn't UTF-8; rename its files or its folder, and begin again.") from e
+    return name
 
 def _printable(
     label, # An entry of a vocabulary

@@ -43,7 +43,7 @@ WORDS_MODELS = {
     'cat_or_dog': WordsModel('Cat or dog', (False, True), ('dog', 'cat'), ('It knows only cats and dogs.',)),
     'breeds': WordsModel('Breeds', tuple(sorted(BREEDS)), tuple(sorted(BREEDS)), (
         'It knows 37 breeds: a mongrel becomes one of them.',
-        "ImageNet has no word for 18 of them: 15 begin as their relatives, and three cats, which are told by their colour, as any cat.")),
+        'ImageNet has no word for 12 of them: 9 begin as their relatives, and Bombay, British Shorthair and Russian Blue as any cat.')),
     'labels': WordsModel("What's in the picture", VOC_CLASSES, VOC_CLASSES, (
         'It knows 20 labels. It does not count, and it does not say where a thing is; it misses small and hidden things most.',
         'ImageNet has no word for a person, so people are found by what they wear.'), threshold=0.13),
