@@ -77,8 +77,8 @@ def head_learner(
     valid = _positions(valid, len(labels))
     block = DataBlock((TransformBlock, CategoryBlock), get_x=dict(enumerate(features)).get, get_y=dict(enumerate(labels)).get,
                       splitter=IndexSplitter(valid))
-    bs = min(64, len(labels) - len(set(valid)))
-    return Learner(block.dataloaders(range(len(labels)), bs=bs, num_workers=0), head, metrics=error_rate)
+    dls = block.dataloaders(range(len(labels)), bs=min(64, len(labels) - len(set(valid))), num_workers=0)
+    return Learner(dls, head, metrics=error_rate)
 
 # %% ../nbs/02_production.ipynb #2ba77bf0
 def head_predictions(
@@ -132,6 +132,18 @@ def _same_kind(targets, predictions):
     if kinds[0] != kinds[1] and not kinds[0] & kinds[1]:
         raise NotesError('The targets are text and the predictions are not, or the other way round; give both in the same form.')
 
+# %% ../nbs/02_production.ipynb #e21d5d92
+def _audit_columns(groups, targets, predictions):
+    "The columns of an audit by name; refuses what doesn't belong together"
+    if (targets is None) != (predictions is None): raise NotesError('audit got only one of targets and predictions; give both, or none.')
+    given = {'groups': groups} if targets is None else {'groups': groups, 'targets': targets, 'predictions': predictions}
+    columns = {name: _column(name, values) for name, values in given.items()}
+    if not len(columns['groups']): raise NotesError('audit got no items; give one group per item.')
+    if len({len(column) for column in columns.values()}) > 1:
+        raise NotesError(f"audit got {', '.join(f'{len(column)} {name}' for name, column in columns.items())}; give one of each per item.")
+    if targets is not None: _same_kind(columns['targets'], columns['predictions'])
+    return columns
+
 # %% ../nbs/02_production.ipynb #a1e9f464
 def audit(
     groups:Sequence, # (items,) the group that each item belongs to
@@ -139,29 +151,28 @@ def audit(
     predictions:Sequence|None=None, # (items,) what a model said
 ) -> pd.DataFrame: # A row per group, largest first: items, share of all, and with targets and predictions also errors and error_rate
     "Count what is in a data set by group and, if a model's answers are given, where it errs; raises `NotesError` for gaps"
-    if (targets is None) != (predictions is None): raise NotesError('audit got only one of targets and predictions; give both, or none.')
-    given = {'groups': groups} if targets is None else {'groups': groups, 'targets': targets, 'predictions': predictions}
-    columns = {name: _column(name, values) for name, values in given.items()}
-    if not len(columns['groups']): raise NotesError('audit got no items; give one group per item.')
-    if len({len(column) for column in columns.values()}) > 1:
-        raise NotesError(f"audit got {', '.join(f'{len(column)} {name}' for name, column in columns.items())}; give one of each per item.")
+    columns = _audit_columns(groups, targets, predictions)
     table = pd.DataFrame({'group': columns['groups'], 'items': 1})
-    if targets is not None:
-        _same_kind(columns['targets'], columns['predictions'])
-        table['errors'] = (columns['targets'] != columns['predictions']).astype(int)
+    if targets is not None: table['errors'] = (columns['targets'] != columns['predictions']).astype(int)
     table = table.groupby('group').sum().sort_values('items', ascending=False, kind='stable')
     table.insert(1, 'share', table['items']/table['items'].sum())
     return table if targets is None else table.assign(error_rate=table['errors']/table['items'])
 
-# %% ../nbs/02_production.ipynb #294eeb8d
+# %% ../nbs/02_production.ipynb #45194fbb
 DECISIONS = ('keep', 'relabel', 'remove')
 
-def _check_decisions(labels, decisions):
-    "Raise `NotesError` for the first decision that makes no sense"
+# %% ../nbs/02_production.ipynb #7a6d7693
+def _check_tables(labels, decisions):
+    "Raise `NotesError` if a column is missing, or a file has several labels"
     absent = [c for c in ('file', 'decision', 'label') if c not in decisions]
     if absent: raise NotesError(f'The decisions have no column {absent[0]}; give the columns file, decision and label.')
     if labels.index.has_duplicates:
         raise NotesError(f'{labels.index[labels.index.duplicated()][0]} has more than one label; name each file once.')
+
+# %% ../nbs/02_production.ipynb #294eeb8d
+def _check_decisions(labels, decisions):
+    "Raise `NotesError` for the first decision that makes no sense"
+    _check_tables(labels, decisions)
     known = set(labels)
     for row in decisions.itertuples():
         if row.file not in labels.index:
@@ -190,6 +201,14 @@ def _check_share(name, *values):
     if not all(0 <= value <= 1 for value in values):
         raise NotesError(f'There is a value outside 0 to 1 in {name}; give shares, for example 0.05, not percentages.')
 
+# %% ../nbs/02_production.ipynb #3b5b6eb1
+def _check_plan(shares, checked, error_rate, stop_at):
+    "Refuses what is no plan for some weeks"
+    if len(shares) != len(checked):
+        raise NotesError(f'There are {len(shares)} weeks of shares and {len(checked)} of checks; give one of each per week.')
+    for name, values in dict(shares=shares, checked=checked, error_rate=[error_rate], stop_at=[stop_at]).items():
+        _check_share(name, *values)
+
 # %% ../nbs/02_production.ipynb #6e466abd
 def roll_out(
     shares:Sequence, # (weeks,) which share of the decisions is the model's in each week, 0 to 1
@@ -200,10 +219,7 @@ def roll_out(
     seed:int=42,
 ) -> pd.DataFrame: # A row per week: share, mistakes and harmful (the model's mistakes that nobody checked)
     "Simulate the first weeks of a model in use; raises `NotesError` for shares that are none"
-    if len(shares) != len(checked):
-        raise NotesError(f'There are {len(shares)} weeks of shares and {len(checked)} of checks; give one of each per week.')
-    for name, values in dict(shares=shares, checked=checked, error_rate=[error_rate], stop_at=[stop_at]).items():
-        _check_share(name, *values)
+    _check_plan(shares, checked, error_rate, stop_at)
     rng, rows, on = np.random.default_rng(seed), [], True
     for share, look in zip(shares, checked):
         answers = round(on*share*decisions)
