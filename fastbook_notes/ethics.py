@@ -23,9 +23,12 @@ from .files import atomic_file
 # %% ../nbs/03_ethics.ipynb #3e0bf168
 def _check_counts(errors, items, confidence):
     "Refuses counts that can't be"
-    if not 0 < confidence < 1:
+    if errors.ndim and items.ndim and errors.shape != items.shape:
+        raise NotesError(f'There are errors of shape {errors.shape} and items of shape {items.shape}; give one number of items for each.')
+    if not 0.5 < 0.5 + confidence/2 < 1:
         raise NotesError(f'A confidence of {confidence} makes no interval; give a number between 0 and 1, e.g. 0.95.')
-    if not (items >= 1).all(): raise NotesError('There is a group with no items; leave it out.')
+    if not ((items >= 1) & (items < np.inf)).all():
+        raise NotesError('There is a group with no items, or no finite number of them; leave it out.')
     if not ((errors >= 0) & (errors <= items)).all():
         raise NotesError('There are errors outside 0 to the number of items; check the counts.')
 
@@ -52,6 +55,14 @@ def _as_wrong(wrong):
         raise NotesError('There is an answer that is neither right nor wrong; give True (wrong) or False for each.')
     return np.array(values, dtype=bool)
 
+# %% ../nbs/03_ethics.ipynb #975f10f9
+def _counts(groups, wrong):
+    "Items and errors by group; refuses gaps, and groups that can't be sorted"
+    table = pd.DataFrame({'group': groups if hasattr(groups, 'dtype') else list(groups), 'wrong': _as_wrong(wrong)})
+    if table.group.isna().any(): raise NotesError('There is an answer with no group; give it one, such as "unknown".')
+    try: return table.groupby('group', observed=True).wrong.agg(items='size', errors='sum')
+    except TypeError as e: raise NotesError('The groups are of kinds that have no order; give all of them as text.') from e
+
 # %% ../nbs/03_ethics.ipynb #c76939d6
 def error_by_group(
     groups:Sequence, # (items,) the group that each item belongs to
@@ -61,9 +72,7 @@ def error_by_group(
     "Error rates by group, with confidence intervals; raises `NotesError` for gaps"
     if len(groups) != len(wrong): raise NotesError(f'There are {len(groups)} groups and {len(wrong)} answers; give one group per answer.')
     if not len(wrong): raise NotesError('There are no answers to count; give at least one.')
-    table = pd.DataFrame({'group': groups if hasattr(groups, 'dtype') else list(groups), 'wrong': _as_wrong(wrong)})
-    if table.group.isna().any(): raise NotesError('There is an answer with no group; give it one, such as "unknown".')
-    table = table.groupby('group', observed=True).wrong.agg(items='size', errors='sum')
+    table = _counts(groups, wrong)
     table['error_rate'] = table.errors/table['items']
     table['low'], table['high'] = wilson_interval(table.errors, table['items'], confidence)
     return table
