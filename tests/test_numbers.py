@@ -1,4 +1,4 @@
-"""Every number in the prose of the lessons has a cell nearby that computes or asserts it, or a source.
+"""Every number in the prose of the notebooks has a cell nearby that computes or asserts it, or a source.
 
 Nearby means: among the four code cells before it and the four after it, in the same section; for the summary and the first section,
 anywhere. A number is borne out by a literal of the code that isn't a matter of style, or by a number of the stored output, that rounds
@@ -13,8 +13,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from conftest import ROOT
-from fastbook_notes.chapters import CHAPTERS
+from conftest import NOTEBOOKS, notebook_name
 
 NEAR = 4
 STYLE = set('''alpha capsize color dpi figsize fontsize fraction height hspace label left linewidth lw ms mutation_scale ncols nrows pad
@@ -32,13 +31,14 @@ def any_of(words): return '|'.join(sorted(words, key=len, reverse=True))
 
 CARDINAL = rf"(?:{any_of(WORDS)})(?:-(?:{any_of(SMALL[1:10])}))?"
 DIGITS = r'\d+(?:,\d\d\d)*(?:\.\d+)?(?:e[+-]?\d+)?'
-NUMBER = re.compile(rf'(?<![\w.])(?:(?P<digits>{DIGITS})(?P<percent>%| per cent)?(?: (?P<times>{any_of(SCALES)}))?'
-                    rf'|(?:(?P<count>an?|{CARDINAL})[ -])?(?P<part>{any_of(PARTS)})s?'
+NUMBER = re.compile(rf'(?<![\w.])(?<![A-Za-z]-)(?:(?P<digits>{DIGITS})(?P<percent>%| per cent)?(?: (?P<times>{any_of(SCALES)}))?'
+                    rf'|(?:(?P<count>an?|{CARDINAL})[ -])?(?P<part>{any_of(PARTS)})s?(?! an? )'
                     rf'|(?:(?P<many>an?|{CARDINAL}) )?(?P<scale>{any_of(SCALES)})|(?P<word>{CARDINAL})|(?P<large>{any_of(LARGE)})'
                     rf'|(?P<unit>(?:micro|milli)?seconds|minutes|hours))(?!\w)', re.IGNORECASE)
 LINK = re.compile(r'(?<!!)\[([^\]]*)\]\((https?:)?[^)]*\)')
 NOT_PROSE = re.compile(r'```.*?```|`[^`]*`|\$\$.*?\$\$|\$[^$]*\$|!\[[^\]]*\]\([^)]*\)|<!--.*?-->|^(?::::|#|\|)[^\n]*$|^\d+\. '
-                       r'|\b[Cc]hapters? \d(?:(?:, | and | to )\d)*|\b(?:an?|ideal) \d(?!\w|[.,]\d)', re.DOTALL | re.MULTILINE)
+                       r'|\b[Cc]hapters? \d(?:(?:, | and | to )\d)*|\bet al\. \d{4}|\b(?:an?|ideal) \d(?!\w|[.,]\d)',
+                       re.DOTALL | re.MULTILINE)
 
 
 def cardinal(word):
@@ -108,7 +108,7 @@ def code_cells(cells): return [cell for cell in cells if cell.cell_type == 'code
 def sentences(source):
     "The prose of a cell, sentence by sentence, without code, formulas, headings, tables, pictures and marks; § stands for a source"
     text = LINK.sub(lambda link: link[1] + ' §'*bool(link[2]), NOT_PROSE.sub(' ', source))
-    return [sentence for block in re.split(r'\n\s*\n|\n(?=- )', text) for sentence in re.split(r'(?<=[.?!])\s+', block)]
+    return [sentence for block in re.split(r'\n\s*\n|\n(?=- )', text) for sentence in re.split(r'(?<=[.?!])(?<! al\.)\s+', block)]
 
 
 def without_a_cell(notebook) -> list[str]:
@@ -131,9 +131,9 @@ def without_a_cell(notebook) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize('name', ['index', *(chapter.name for chapter in CHAPTERS)])
-def test_numbers_have_a_cell(name):
-    assert without_a_cell(nbformat.read(ROOT/'nbs'/f'{name}.ipynb', as_version=4)) == []
+@pytest.mark.parametrize('path', [path for path in NOTEBOOKS if 'apps' not in path.parts], ids=notebook_name)
+def test_numbers_have_a_cell(path):
+    assert without_a_cell(nbformat.read(path, as_version=4)) == []
 
 
 # The test itself: what has no cell is refused, each kind of number in its own way.
