@@ -99,7 +99,7 @@ def amplification(
     shares:Sequence, # (rounds,) a group's share in each round, 0 to 1
     fair:float=0.5, # The share that it should have, 0 to 1
 ) -> pd.DataFrame: # A row per round: share, bias (share minus fair), amplification (times the bias of the round before)
-    "By how much each round of a feedback loop multiplies the bias; raises `NotesError` for what is no share"
+    "By how much each round of a feedback loop multiplies the bias; raises `NotesError` for values that aren't shares"
     shares = pd.Series(np.asarray(shares, dtype=float).reshape(-1))
     if len(shares) < 2: raise NotesError(f'Got {len(shares)} rounds; give two or more, because a change needs two.')
     if not shares.between(0, 1).all() or not 0 <= fair <= 1:

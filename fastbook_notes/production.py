@@ -200,13 +200,13 @@ def clean_labels(
 
 # %% ../nbs/02_production.ipynb #181f5c1b
 def _check_share(name, *values):
-    "Refuse what is no share"
+    "Refuses values that aren't shares"
     if not all(0 <= value <= 1 for value in values):
         raise NotesError(f'There is a value outside 0 to 1 in {name}; give shares, for example 0.05, not percentages.')
 
 # %% ../nbs/02_production.ipynb #3b5b6eb1
 def _check_plan(shares, checked, error_rate, stop_at, decisions):
-    "Refuses what is no plan for some weeks"
+    "Refuses a plan that can't be carried out"
     if len(shares) != len(checked):
         raise NotesError(f'There are {len(shares)} weeks of shares and {len(checked)} of checks; give one of each per week.')
     for name, values in dict(shares=shares, checked=checked, error_rate=[error_rate], stop_at=[stop_at]).items():
@@ -222,7 +222,7 @@ def roll_out(
     decisions:int=5000, # Decisions a week, the model's and people's
     seed:int=42,
 ) -> pd.DataFrame: # A row per week: share, mistakes and harmful (the model's mistakes that nobody checked)
-    "Simulate the first weeks of a model in use; raises `NotesError` for shares that are none"
+    "Simulate the first weeks of a model in use; raises `NotesError` for values that aren't shares"
     _check_plan(shares, checked, error_rate, stop_at, decisions)
     rng, rows, on = np.random.default_rng(seed), [], True
     for share, look in zip(shares, checked):
