@@ -20,6 +20,18 @@ import pandas as pd
 from .errors import NotesError
 from .files import atomic_file
 
+# %% ../nbs/03_ethics.ipynb #3e0bf168
+def _check_counts(errors, items, confidence):
+    "Refuses counts that can't be"
+    if errors.ndim and items.ndim and errors.shape != items.shape:
+        raise NotesError(f'There are errors of shape {errors.shape} and items of shape {items.shape}; give one number of items for each.')
+    if not 0.5 < 0.5 + confidence/2 < 1:
+        raise NotesError(f'A confidence of {confidence} makes no interval; give a number between 0 and 1, e.g. 0.95.')
+    if not ((items >= 1) & (items < np.inf)).all():
+        raise NotesError('There is a group with no items, or no finite number of them; leave it out.')
+    if not ((errors >= 0) & (errors <= items)).all():
+        raise NotesError('There are errors outside 0 to the number of items; check the counts.')
+
 # %% ../nbs/03_ethics.ipynb #0b899ccc
 def wilson_interval(
     errors, # How many were wrong: a number or an array
@@ -28,11 +40,7 @@ def wilson_interval(
 ) -> tuple: # The lower and the upper end, 0 to 1, in the shape of errors
     "Wilson's confidence interval of an error rate; raises `NotesError` for counts that can't be"
     errors, items = np.asarray(errors, dtype=float), np.asarray(items, dtype=float)
-    if not 0 < confidence < 1:
-        raise NotesError(f'A confidence of {confidence} makes no interval; give a number between 0 and 1, e.g. 0.95.')
-    if not (items >= 1).all(): raise NotesError('There is a group with no items; leave it out.')
-    if not ((errors >= 0) & (errors <= items)).all():
-        raise NotesError('There are errors outside 0 to the number of items; check the counts.')
+    _check_counts(errors, items, confidence)
     z, rate = NormalDist().inv_cdf(0.5 + confidence/2), errors/items
     middle = rate + z**2/(2*items)
     reach = z*np.sqrt(rate*(1 - rate)/items + z**2/(4*items**2))
@@ -47,6 +55,14 @@ def _as_wrong(wrong):
         raise NotesError('There is an answer that is neither right nor wrong; give True (wrong) or False for each.')
     return np.array(values, dtype=bool)
 
+# %% ../nbs/03_ethics.ipynb #975f10f9
+def _counts(groups, wrong):
+    "Items and errors by group; refuses gaps, and groups that can't be sorted"
+    table = pd.DataFrame({'group': groups if hasattr(groups, 'dtype') else list(groups), 'wrong': _as_wrong(wrong)})
+    if table.group.isna().any(): raise NotesError('There is an answer with no group; give it one, such as "unknown".')
+    try: return table.groupby('group', observed=True).wrong.agg(items='size', errors='sum')
+    except TypeError as e: raise NotesError('The groups are of kinds that have no order; give all of them as text.') from e
+
 # %% ../nbs/03_ethics.ipynb #c76939d6
 def error_by_group(
     groups:Sequence, # (items,) the group that each item belongs to
@@ -56,9 +72,7 @@ def error_by_group(
     "Error rates by group, with confidence intervals; raises `NotesError` for gaps"
     if len(groups) != len(wrong): raise NotesError(f'There are {len(groups)} groups and {len(wrong)} answers; give one group per answer.')
     if not len(wrong): raise NotesError('There are no answers to count; give at least one.')
-    table = pd.DataFrame({'group': groups if hasattr(groups, 'dtype') else list(groups), 'wrong': _as_wrong(wrong)})
-    if table.group.isna().any(): raise NotesError('There is an answer with no group; give it one, such as "unknown".')
-    table = table.groupby('group', observed=True).wrong.agg(items='size', errors='sum')
+    table = _counts(groups, wrong)
     table['error_rate'] = table.errors/table['items']
     table['low'], table['high'] = wilson_interval(table.errors, table['items'], confidence)
     return table
@@ -71,8 +85,7 @@ def plot_error_by_group(
 ):
     "Draw error rates with their intervals"
     fig, ax = plt.subplots(figsize=(7, 1.2 + 0.3*len(table)))
-    reach = (table.error_rate - table.low, table.high - table.error_rate)
-    ax.errorbar(table.error_rate, range(len(table)), xerr=np.clip(reach, 0, 1), fmt='o', capsize=3)
+    ax.errorbar(table.error_rate, range(len(table)), xerr=(table[['low', 'high']].T - table.error_rate).abs().values, fmt='o', capsize=3)
     if overall:
         rate = table.errors.sum()/table['items'].sum()
         ax.axvline(rate, color='grey', lw=1, ls='--')
@@ -86,7 +99,7 @@ def amplification(
     shares:Sequence, # (rounds,) a group's share in each round, 0 to 1
     fair:float=0.5, # The share that it should have, 0 to 1
 ) -> pd.DataFrame: # A row per round: share, bias (share minus fair), amplification (times the bias of the round before)
-    "By how much each round of a feedback loop multiplies the bias; raises `NotesError` for what is no share"
+    "By how much each round of a feedback loop multiplies the bias; raises `NotesError` for values that aren't shares"
     shares = pd.Series(np.asarray(shares, dtype=float).reshape(-1))
     if len(shares) < 2: raise NotesError(f'Got {len(shares)} rounds; give two or more, because a change needs two.')
     if not shares.between(0, 1).all() or not 0 <= fair <= 1:
@@ -106,17 +119,21 @@ def mean_amplification(
         raise NotesError('The first share is fair already, so there is no bias to compare with; begin at a round that has one.')
     return float((bias.iloc[-1]/bias.iloc[0])**(1/(len(bias) - 1)))
 
+# %% ../nbs/03_ethics.ipynb #68675e1d
+def _check_groups(groups, n):
+    "Refuses groups that don't fit n validation items"
+    if 'all' in groups: raise NotesError('There is a row for all already; give the group that is called all another name.')
+    for name, values in groups.items():
+        if isinstance(values, str) or len(values) != n:
+            raise NotesError(f'{name} has {len(values)} groups for {n} validation items; give one each, in their order.')
+
 # %% ../nbs/03_ethics.ipynb #fff23a9b
 def card_metrics(
     learn, # A trained fastai learner of a classifier
     groups:Mapping, # Name to (validation items,) groups, e.g. `{'light': ['dark', 'bright', ...]}`
 ) -> pd.DataFrame: # A row for all and one per group: items, errors, error_rate, low and high
     "A classifier's errors on its validation set, for all and by group; raises `NotesError` if the groups don't fit it"
-    if 'all' in groups: raise NotesError('There is a row for all already; give the group that is called all another name.')
-    n = len(learn.dls.valid_ds)
-    for name, values in groups.items():
-        if isinstance(values, str) or len(values) != n:
-            raise NotesError(f'{name} has {len(values)} groups for {n} validation items; give one each, in their order.')
+    _check_groups(groups, len(learn.dls.valid_ds))
     with learn.no_bar(): predictions, targets = learn.get_preds()
     if targets.ndim != 1: raise NotesError('The model gives several labels to a picture; a card needs a classifier with one.')
     wrong = (predictions.argmax(1) != targets).numpy()
@@ -142,6 +159,21 @@ def _card_rows(table):
     rows = [f"| {name} | {row['items']:.0f} | {row.error_rate:.1%} | {row.low:.1%} to {row.high:.1%} |" for name, row in cells]
     return ['| group | items | error rate | 95% interval |', '| :-- | --: | --: | :-: |', *rows]
 
+# %% ../nbs/03_ethics.ipynb #a6f99590
+def _card_facts(learn, data):
+    "What a card says of the learner itself: its answers, its size, and its data"
+    dls, parameters = learn.dls, list(learn.model.parameters())
+    trained = sum(p.numel() for p in parameters if p.requires_grad)
+    return [f"**Answers:** {', '.join(map(str, dls.vocab))}.",
+            f'**Model:** {sum(p.numel() for p in parameters):,} parameters, of which {trained:,} were trained.',
+            f'**Data:** {data} Trained on {len(dls.train_ds):,} items, tested on {len(dls.valid_ds):,} others.']
+
+# %% ../nbs/03_ethics.ipynb #2eb9b089
+def _scarce(table, few):
+    "The limit that follows from groups with few items, if there are any"
+    names = [str(name) for name, n in table['items'].items() if n < few]
+    return [f"Tested on fewer than {few} items, so that little is known: {', '.join(names)}."] if names else []
+
 # %% ../nbs/03_ethics.ipynb #7485f592
 def model_card(
     title:str, # The model's name
@@ -153,16 +185,10 @@ def model_card(
     few:int=30, # Groups with fewer items than this are named as a limit
 ) -> str: # Markdown
     "A model card whose counts and error rates are computed from the learner; raises `NotesError` if a part is missing"
-    limits = _card_text(title, data, intended_use, limits)
-    table, dls, parameters = card_metrics(learn, groups), learn.dls, list(learn.model.parameters())
-    scarce = [str(name) for name, n in table['items'].items() if n < few]
-    if scarce: limits.append(f"Tested on fewer than {few} items, so that little is known: {', '.join(scarce)}.")
-    trained = sum(p.numel() for p in parameters if p.requires_grad)
-    return '\n'.join([f'**{title}**', '', f"**Answers:** {', '.join(map(str, dls.vocab))}.", '',
-        f'**Model:** {sum(p.numel() for p in parameters):,} parameters, of which {trained:,} were trained.', '',
-        f'**Data:** {data} Trained on {len(dls.train_ds):,} items, tested on {len(dls.valid_ds):,} others.', '',
-        f'**Intended use:** {intended_use}', '', '**Limits:**', '', *(f'- {limit}' for limit in limits), '',
-        '**Errors on the validation set:**', '', *_card_rows(table), ''])
+    limits, table = _card_text(title, data, intended_use, limits), card_metrics(learn, groups)
+    return '\n\n'.join([f'**{title}**', *_card_facts(learn, data), f'**Intended use:** {intended_use}', '**Limits:**',
+                        '\n'.join(f'- {limit}' for limit in limits + _scarce(table, few)), '**Errors on the validation set:**',
+                        '\n'.join(_card_rows(table)) + '\n'])
 
 # %% ../nbs/03_ethics.ipynb #f2e514ce
 def write_model_card(

@@ -208,7 +208,7 @@ def as_picture(
     high:float|None=None, # The number with the last colour; without one, the highest
     colours:str='viridis', # One of matplotlib's colour maps
 ) -> Image.Image: # RGB, a pixel for each number
-    "A table of numbers as a picture; raises `NotesError` if it is no table of finite numbers, or if there is no such colour map"
+    "A table of numbers as a picture; raises `NotesError` if it isn't a table of finite numbers, or for an unknown colour map"
     values = _array(values, 'The values of a picture')
     if values.ndim != 2 or not values.size: raise NotesError(f'Numbers of shape {values.shape} make no picture; give rows and columns.')
     if colours not in colormaps: raise NotesError(f'matplotlib has no colour map {colours!r}; use one of its names, for example viridis.')

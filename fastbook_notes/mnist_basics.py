@@ -31,6 +31,7 @@ def _pixels(
     "A picture's grey values"
     return np.array(open_picture(file).convert('L'))
 
+# %% ../nbs/04_mnist_basics.ipynb #f766528e
 def load_pictures(
     folder:str|Path, # Holds pictures of one size; colours are turned to grey
 ) -> Tensor: # (n, height, width) float32 from 0 (black) to 1 (white), in the order of the files' names
@@ -117,6 +118,7 @@ def _whole(
         raise NotesError(f"{name} must be a whole number, at least {least}; this is {value!r}.")
     return int(value)
 
+# %% ../nbs/04_mnist_basics.ipynb #4048ecb5
 def init_params(
     size:int|tuple[int, ...], # Shape of the tensor
     std:float=1.0, # Standard deviation, 0 or more

@@ -180,9 +180,8 @@ def _checked(
         raise NotesError(f"Targets of shape {tuple(targets.shape)} don't fit activations of shape {tuple(inputs.shape)}; "
                          'give one for each label of each picture.')
     if not inputs.numel(): raise NotesError('There is no activation; give those of at least one picture.')
-    odd = (targets < 0) | (targets > 1) if between else (targets != 0) & (targets != 1)
-    if odd.any():
-        raise NotesError(f"There is a target of {targets[odd][0].item():g}; give 1 where a picture has the label, and 0 elsewhere.")
+    odd = targets[(targets < 0) | (targets > 1) if between else (targets != 0) & (targets != 1)]
+    if odd.numel(): raise NotesError(f"There is a target of {odd[0].item():g}; give 1 where a picture has the label, and 0 elsewhere.")
     return inputs, targets.to(inputs)
 
 # %% ../nbs/06_multicat.ipynb #01e07c8e

@@ -51,6 +51,23 @@ def _breed_files(
     if limit is None or limit >= len(files): return files
     return [files[i] for i in sorted(np.random.default_rng(seed).permutation(len(files))[:limit])]
 
+# %% ../nbs/05_pet_breeds.ipynb #b521ca37
+def _check_sizes(size, presize, bs):
+    "Refuses sizes that make no batch"
+    if not 0 < size <= presize:
+        raise NotesError(f'Squares of {presize} pixels are no larger than the {size} that the model sees; make presize at least size.')
+    if bs < 1: raise NotesError(f'A batch of {bs} pictures is empty; give a batch size of at least 1.')
+
+# %% ../nbs/05_pet_breeds.ipynb #0f353841
+def _check_pictures(files, valid_pct, path):
+    "Refuses too few pictures to train and validate on, or a single breed"
+    if not 1 <= int(valid_pct*len(files)) < len(files):
+        raise NotesError(f'The {len(files)} pictures in {path} are too few to train and validate on with a share of {valid_pct}; '
+                         'give at least 5, and 0.2.')
+    breeds = sorted(set(map(breed_of, files)))
+    if len(breeds) < 2: raise NotesError(f'All pictures in {path} show the breed {breeds[0]}; give a folder with at least two.')
+    return breeds
+
 # %% ../nbs/05_pet_breeds.ipynb #b35c0212
 def pet_dataloaders(
     path:str|Path, # PETS as `get_dataset` returns it, or any folder of pictures that `breed_of` can read
@@ -62,15 +79,9 @@ def pet_dataloaders(
     seed:int=42, # Which pictures are set aside, and which are used if there are more than `limit`
 ) -> DataLoaders: # Batches of (bs, 3, size, size) and (bs,) class numbers
     "Presized and augmented pictures with their breeds; raises `NotesError` if there are too few, or a size makes no sense"
-    if not 0 < size <= presize:
-        raise NotesError(f'Squares of {presize} pixels are no larger than the {size} that the model sees; make presize at least size.')
-    if bs < 1: raise NotesError(f'A batch of {bs} pictures is empty; give a batch size of at least 1.')
+    _check_sizes(size, presize, bs)
     files = _breed_files(path, limit, seed)
-    if not 1 <= int(valid_pct*len(files)) < len(files):
-        raise NotesError(f'The {len(files)} pictures in {path} are too few to train and validate on with a share of {valid_pct}; '
-                         'give at least 5, and 0.2.')
-    breeds = sorted(set(map(breed_of, files)))
-    if len(breeds) < 2: raise NotesError(f'All pictures in {path} show the breed {breeds[0]}; give a folder with at least two.')
+    breeds = _check_pictures(files, valid_pct, path)
     block = DataBlock((picture_block(), CategoryBlock(vocab=breeds)), get_y=breed_of, splitter=RandomSplitter(valid_pct, seed=seed),
                       item_tfms=Resize(presize), batch_tfms=aug_transforms(size=size))
     return block.dataloaders(files, path=Path(path), bs=min(bs, len(files) - int(valid_pct*len(files))), num_workers=0)

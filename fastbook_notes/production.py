@@ -45,8 +45,9 @@ def picture_features(
     size:int=144, # Side of the squares that the pictures are resized to, pixels
 ) -> torch.Tensor: # (pictures, 1280), on the CPU
     "What the frozen, pretrained lite0 body makes of each picture, averaged over the picture; raises `NotesError`"
-    block = DataBlock(picture_block(), splitter=IndexSplitter([]), item_tfms=Resize(size))
     files = _several(files)
+    if size < 1: raise NotesError(f'Pictures of {size} pixels a side show nothing; give a size of at least 1.')
+    block = DataBlock(picture_block(), splitter=IndexSplitter([]), item_tfms=Resize(size))
     learn = pretrained_learner(block.dataloaders(files, bs=8, num_workers=0), n_out=1, loss_func=noop)
     learn.model = nn.Sequential(learn.model[0], plain_head(1280, 1))
     return (cached_features if len(files) >= ENOUGH else body_features)(learn)[0]
@@ -77,8 +78,8 @@ def head_learner(
     valid = _positions(valid, len(labels))
     block = DataBlock((TransformBlock, CategoryBlock), get_x=dict(enumerate(features)).get, get_y=dict(enumerate(labels)).get,
                       splitter=IndexSplitter(valid))
-    bs = min(64, len(labels) - len(set(valid)))
-    return Learner(block.dataloaders(range(len(labels)), bs=bs, num_workers=0), head, metrics=error_rate)
+    dls = block.dataloaders(range(len(labels)), bs=min(64, len(labels) - len(set(valid))), num_workers=0)
+    return Learner(dls, head, metrics=error_rate)
 
 # %% ../nbs/02_production.ipynb #2ba77bf0
 def head_predictions(
@@ -113,6 +114,7 @@ def augmented(
     n:int=6, # How many versions
 ) -> tuple[torch.Tensor, torch.Tensor]: # As training sees it and as validation sees it: (n, 3, size, size) and (1, 3, size, size), 0 to 1
     "One picture many times, through the transforms of training, and once as it is prepared for validation"
+    if n < 1: raise NotesError(f'{n} versions are none; ask for at least 1.')
     block = DataBlock(picture_block(), splitter=IndexSplitter([n]), item_tfms=item_tfm, batch_tfms=list(batch_tfms))
     dls = block.dataloaders([file]*(n + 1), bs=n, num_workers=0)
     return tuple(dl.one_batch()[0].detach().cpu() for dl in (dls.train, dls.valid))
@@ -132,6 +134,18 @@ def _same_kind(targets, predictions):
     if kinds[0] != kinds[1] and not kinds[0] & kinds[1]:
         raise NotesError('The targets are text and the predictions are not, or the other way round; give both in the same form.')
 
+# %% ../nbs/02_production.ipynb #e21d5d92
+def _audit_columns(groups, targets, predictions):
+    "The columns of an audit by name; refuses what doesn't belong together"
+    if (targets is None) != (predictions is None): raise NotesError('audit got only one of targets and predictions; give both, or none.')
+    given = {'groups': groups} if targets is None else {'groups': groups, 'targets': targets, 'predictions': predictions}
+    columns = {name: _column(name, values) for name, values in given.items()}
+    if not len(columns['groups']): raise NotesError('audit got no items; give one group per item.')
+    if len({len(column) for column in columns.values()}) > 1:
+        raise NotesError(f"audit got {', '.join(f'{len(column)} {name}' for name, column in columns.items())}; give one of each per item.")
+    if targets is not None: _same_kind(columns['targets'], columns['predictions'])
+    return columns
+
 # %% ../nbs/02_production.ipynb #a1e9f464
 def audit(
     groups:Sequence, # (items,) the group that each item belongs to
@@ -139,36 +153,36 @@ def audit(
     predictions:Sequence|None=None, # (items,) what a model said
 ) -> pd.DataFrame: # A row per group, largest first: items, share of all, and with targets and predictions also errors and error_rate
     "Count what is in a data set by group and, if a model's answers are given, where it errs; raises `NotesError` for gaps"
-    if (targets is None) != (predictions is None): raise NotesError('audit got only one of targets and predictions; give both, or none.')
-    given = {'groups': groups} if targets is None else {'groups': groups, 'targets': targets, 'predictions': predictions}
-    columns = {name: _column(name, values) for name, values in given.items()}
-    if not len(columns['groups']): raise NotesError('audit got no items; give one group per item.')
-    if len({len(column) for column in columns.values()}) > 1:
-        raise NotesError(f"audit got {', '.join(f'{len(column)} {name}' for name, column in columns.items())}; give one of each per item.")
+    columns = _audit_columns(groups, targets, predictions)
     table = pd.DataFrame({'group': columns['groups'], 'items': 1})
-    if targets is not None:
-        _same_kind(columns['targets'], columns['predictions'])
-        table['errors'] = (columns['targets'] != columns['predictions']).astype(int)
-    table = table.groupby('group').sum().sort_values('items', ascending=False, kind='stable')
+    if targets is not None: table['errors'] = (columns['targets'] != columns['predictions']).astype(int)
+    try: table = table.groupby('group').sum().sort_values('items', ascending=False, kind='stable')
+    except TypeError as e: raise NotesError('The groups are of kinds that have no order; give all of them as text.') from e
     table.insert(1, 'share', table['items']/table['items'].sum())
     return table if targets is None else table.assign(error_rate=table['errors']/table['items'])
 
-# %% ../nbs/02_production.ipynb #294eeb8d
+# %% ../nbs/02_production.ipynb #45194fbb
 DECISIONS = ('keep', 'relabel', 'remove')
 
-def _check_decisions(labels, decisions):
-    "Raise `NotesError` for the first decision that makes no sense"
+# %% ../nbs/02_production.ipynb #7a6d7693
+def _check_tables(labels, decisions):
+    "Raise `NotesError` if a column is missing, or a file has several labels"
     absent = [c for c in ('file', 'decision', 'label') if c not in decisions]
     if absent: raise NotesError(f'The decisions have no column {absent[0]}; give the columns file, decision and label.')
     if labels.index.has_duplicates:
         raise NotesError(f'{labels.index[labels.index.duplicated()][0]} has more than one label; name each file once.')
+
+# %% ../nbs/02_production.ipynb #294eeb8d
+def _check_decisions(labels, decisions):
+    "Raise `NotesError` for the first decision that makes no sense"
+    _check_tables(labels, decisions)
     known = set(labels)
     for row in decisions.itertuples():
         if row.file not in labels.index:
             raise NotesError(f'There is a decision on {row.file}, which has no label; take it out of the decisions.')
         if row.decision not in DECISIONS: raise NotesError(f"The decision on {row.file} is {row.decision!r}; use {', '.join(DECISIONS)}.")
         if row.decision == 'relabel' and row.label not in known:
-            raise NotesError(f"The new label of {row.file} is {row.label!r}; use one of {', '.join(map(str, sorted(known)))}.")
+            raise NotesError(f"The new label of {row.file} is {row.label!r}; use one of {', '.join(sorted(map(str, known)))}.")
     twice = decisions.file[decisions.file.duplicated()]
     if len(twice): raise NotesError(f'There are two decisions on {twice.iloc[0]}; keep one of them.')
 
@@ -186,9 +200,18 @@ def clean_labels(
 
 # %% ../nbs/02_production.ipynb #181f5c1b
 def _check_share(name, *values):
-    "Refuse what is no share"
+    "Refuses values that aren't shares"
     if not all(0 <= value <= 1 for value in values):
         raise NotesError(f'There is a value outside 0 to 1 in {name}; give shares, for example 0.05, not percentages.')
+
+# %% ../nbs/02_production.ipynb #3b5b6eb1
+def _check_plan(shares, checked, error_rate, stop_at, decisions):
+    "Refuses a plan that can't be carried out"
+    if len(shares) != len(checked):
+        raise NotesError(f'There are {len(shares)} weeks of shares and {len(checked)} of checks; give one of each per week.')
+    for name, values in dict(shares=shares, checked=checked, error_rate=[error_rate], stop_at=[stop_at]).items():
+        _check_share(name, *values)
+    if decisions < 0: raise NotesError(f'{decisions} decisions a week are fewer than none; give 0 or more.')
 
 # %% ../nbs/02_production.ipynb #6e466abd
 def roll_out(
@@ -199,18 +222,15 @@ def roll_out(
     decisions:int=5000, # Decisions a week, the model's and people's
     seed:int=42,
 ) -> pd.DataFrame: # A row per week: share, mistakes and harmful (the model's mistakes that nobody checked)
-    "Simulate the first weeks of a model in use; raises `NotesError` for shares that are none"
-    if len(shares) != len(checked):
-        raise NotesError(f'There are {len(shares)} weeks of shares and {len(checked)} of checks; give one of each per week.')
-    for name, values in dict(shares=shares, checked=checked, error_rate=[error_rate], stop_at=[stop_at]).items():
-        _check_share(name, *values)
+    "Simulate the first weeks of a model in use; raises `NotesError` for values that aren't shares"
+    _check_plan(shares, checked, error_rate, stop_at, decisions)
     rng, rows, on = np.random.default_rng(seed), [], True
     for share, look in zip(shares, checked):
         answers = round(on*share*decisions)
         mistakes = rng.binomial(answers, error_rate)
         rows.append({'share': on*share, 'mistakes': mistakes, 'harmful': rng.binomial(mistakes, 1 - look)})
         if answers and mistakes/answers > stop_at: on = False
-    return pd.DataFrame(rows).rename_axis('week')
+    return pd.DataFrame(rows, columns=['share', 'mistakes', 'harmful']).rename_axis('week')
 
 # %% ../nbs/02_production.ipynb #3912f349
 def feedback_loop(
@@ -223,12 +243,12 @@ def feedback_loop(
 ) -> pd.DataFrame: # A row per round, from 0: share of the kind in the data, and shown, how often the model then shows it
     "Simulate a model that is trained again and again on the outcome of its own decisions; raises `NotesError`"
     _check_share('first_share and explore', first_share, explore)
-    if not (strength > 0 and rounds >= 1 and decisions >= 1):
-        raise NotesError('The strength must be above 0, and rounds and decisions at least 1.')
+    if not (0 < strength < np.inf and rounds >= 1 and decisions >= 1):
+        raise NotesError('The strength must be a number above 0, and rounds and decisions at least 1.')
     rng, share, rows = np.random.default_rng(seed), first_share, []
     for _ in range(rounds + 1):
-        favoured = share**strength/(share**strength + (1 - share)**strength)
-        shown = (1 - explore)*favoured + explore*0.5
+        favour = (np.array([share, 1 - share])/max(share, 1 - share))**strength # The kind ahead has 1, so that not both become 0
+        shown = float((1 - explore)*favour[0]/favour.sum() + explore*0.5)
         rows.append({'share': share, 'shown': shown})
         share = rng.binomial(decisions, shown)/decisions
     return pd.DataFrame(rows).rename_axis('round')

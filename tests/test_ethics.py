@@ -4,6 +4,9 @@ import pandas as pd
 import pytest
 import torch
 from fastai.vision.all import DataLoaders, Learner, error_rate
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from matplotlib import pyplot as plt
 from scipy.stats import binomtest
 from torch import nn
 
@@ -14,6 +17,7 @@ from fastbook_notes.ethics import (
     error_by_group,
     mean_amplification,
     model_card,
+    plot_error_by_group,
     wilson_interval,
     write_model_card,
 )
@@ -45,6 +49,7 @@ REFUSED = {
     'more errors than items': lambda learn: wilson_interval(3, 2),
     'no items': lambda learn: wilson_interval(0, 0),
     'a confidence in per cent': lambda learn: wilson_interval(1, 2, 95),
+    'counts of other shapes': lambda learn: wilson_interval([1, 2], [3, 4, 5]),
     'text for truth': lambda learn: error_by_group(['a', 'a'], ['False', 'False']),
     'text in an array': lambda learn: error_by_group(['a', 'a'], np.array(['0', '1'])),
     'text in a table': lambda learn: error_by_group(['a', 'a'], pd.Series(['0', '1'])),
@@ -113,3 +118,63 @@ def test_a_loop_without_bias_at_the_end():
 def test_the_card_is_written_whole(tmp_path):
     file = write_model_card(tmp_path, 'Katze ä')
     assert file.read_text(encoding='utf-8') == 'Katze ä' and [p.name for p in tmp_path.iterdir()] == ['MODEL_CARD.md']
+
+
+ODD = st.one_of(st.floats(0, 1), st.floats())
+quick = settings(deadline=None, max_examples=25)
+
+
+def answer(f, *args, **kwargs):
+    "What a function returns, or None if it refuses in one line; anything else fails"
+    try: return f(*args, **kwargs)
+    except NotesError as e: assert '\n' not in str(e)
+
+
+@quick
+@given(st.lists(st.tuples(st.integers(-1, 40), st.integers(0, 40)), min_size=1, max_size=5), ODD)
+def test_any_counts_have_an_interval_or_are_refused(counts, confidence):
+    errors, items = (list(column) for column in zip(*counts))
+    found = answer(wilson_interval, errors, items, confidence)
+    if found is None:
+        assert not 1e-15 < confidence < 1 - 1e-15 or any(not 0 <= e <= n or not n for e, n in counts)
+        return
+    low, high = found
+    rate = np.array(errors)/items
+    assert low.shape == high.shape == (len(counts),) and (0 <= low).all() and (high <= 1).all()
+    assert (low <= rate + 1e-12).all() and (rate <= high + 1e-12).all()
+
+
+@quick
+@given(st.lists(st.tuples(st.sampled_from(['a', 'b', 1, (2, 3), None, NAN]), st.sampled_from([0, 1, True, 1., 2, '1', None])), max_size=8))
+def test_any_answers_are_counted_or_refused(rows):
+    groups, wrong = [group for group, _ in rows], [answer for _, answer in rows]
+    table = answer(error_by_group, groups, wrong)
+    if table is None: return
+    assert table['items'].sum() == len(rows) and table.errors.sum() == sum(wrong)
+    assert ((table.low <= table.error_rate) & (table.error_rate <= table.high)).all()
+
+
+@quick
+@given(st.lists(ODD, max_size=6), ODD)
+def test_any_shares_are_measured_or_refused(shares, fair):
+    table = answer(amplification, shares, fair)
+    factor = answer(mean_amplification, shares, fair)
+    if table is None: assert len(shares) < 2 or not all(0 <= share <= 1 for share in [*shares, fair])
+    else: assert len(table) == len(shares) and table.bias.tolist() == pytest.approx([share - fair for share in shares], abs=2e-12)
+    assert factor is None or 0 <= factor < np.inf
+
+
+@quick
+@given(st.text(max_size=20), st.text(max_size=20), st.lists(st.text(max_size=10), max_size=3),
+       st.dictionaries(st.text(max_size=5), st.lists(st.sampled_from(['a', 'b|c', '\n', 1]), min_size=20, max_size=20), max_size=2))
+def test_any_card_is_written_or_refused(learn, tmp_path_factory, title, use, limits, groups):
+    text = answer(card, learn, title=title, intended_use=use, limits=limits, groups=groups)
+    if text is None: assert not (title.strip() and use.strip() and any(limit.strip() for limit in limits)) or 'all' in groups
+    else: assert write_model_card(tmp_path_factory.mktemp('card'), text).read_bytes().decode() == text
+
+
+@settings(deadline=None, max_examples=5)
+@given(st.lists(st.tuples(st.sampled_from('abc'), st.booleans()), min_size=1, max_size=8), st.booleans())
+def test_any_table_is_drawn(rows, overall):
+    plot_error_by_group(error_by_group(*zip(*rows)), overall=overall)
+    plt.close('all')

@@ -3,12 +3,26 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from fastai.vision.all import Flip, Resize
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 
 from fastbook_notes.data.drawings.pets import draw_pet
 from fastbook_notes.data.pictures import open_picture
 from fastbook_notes.errors import NotesError
-from fastbook_notes.production import audit, clean_labels, expected_cost, feedback_loop, head_learner, picture_features, roll_out
+from fastbook_notes.production import (
+    DECISIONS,
+    audit,
+    augmented,
+    clean_labels,
+    expected_cost,
+    feedback_loop,
+    head_learner,
+    head_predictions,
+    picture_features,
+    roll_out,
+)
 
 NAN = float('nan')
 REFUSED = {
@@ -36,6 +50,7 @@ REFUSED = {
     'no rounds': lambda: feedback_loop(rounds=0),
     'no pictures': lambda: picture_features([]),
     'one name': lambda: picture_features('cat.jpg'),
+    'no pixels': lambda: picture_features(['cat.jpg'], size=0),
 }
 
 
@@ -105,3 +120,84 @@ def test_labels_that_were_passed_in_stay():
     decisions = pd.DataFrame([('a', 'remove', None), ('b', 'relabel', 'cat'), ('c', 'keep', 'dog')], columns=['file', 'decision', 'label'])
     assert clean_labels(labels, decisions).to_dict() == {'b': 'cat', 'c': 'cat'}
     assert labels.to_dict() == {'a': 'cat', 'b': 'dog', 'c': 'cat'}
+
+
+SHARE = st.floats(0, 1)
+ODD = st.one_of(SHARE, st.floats(), st.floats(-0.1, 1.1))
+quick = settings(deadline=None, max_examples=25)
+
+
+def answer(f, *args, **kwargs):
+    "What a function returns, or None if it refuses in one line; anything else fails"
+    try: return f(*args, **kwargs)
+    except NotesError as e: assert '\n' not in str(e)
+
+
+@quick
+@given(st.lists(ODD, max_size=8), ODD | st.floats(0, 100), ODD | st.floats(0, 100))
+def test_any_chances_have_a_cheapest_setting_or_are_refused(chances, check, mend):
+    cost = answer(expected_cost, chances, check, mend)
+    if cost is None: assert not all(0 <= x <= 1 for x in chances) or not (0 <= check < np.inf and 0 <= mend < np.inf)
+    else: assert cost.shape == (len(chances) + 1,) and cost[-1] == pytest.approx(check*len(chances)) and (cost >= -1e-9*mend).all()
+
+
+@quick
+@given(st.lists(st.sampled_from(['a', 'b', 1, 2., (2, 3), None, NAN]), max_size=8), st.data())
+def test_any_groups_are_counted_or_refused(groups, data):
+    labels = st.lists(st.sampled_from(['x', 'y', 0, 1, None]), min_size=len(groups), max_size=len(groups))
+    targets, predictions = data.draw(st.none() | labels), data.draw(st.none() | labels)
+    table = answer(audit, groups, targets, predictions)
+    if table is None: return
+    assert table['items'].sum() == len(groups) and table.share.sum() == pytest.approx(1)
+    if targets is not None: assert table.errors.sum() == sum(t != p for t, p in zip(targets, predictions))
+
+
+@quick
+@given(st.dictionaries(st.sampled_from('abcd'), st.sampled_from(['cat', 'dog', 3])),
+       st.lists(st.tuples(st.sampled_from('abcde'), st.sampled_from([*DECISIONS, 'delete']), st.sampled_from(['cat', 'dog', 3, None]))))
+def test_any_decisions_are_carried_out_or_refused(labels, rows):
+    labels, decisions = pd.Series(labels, dtype=object), pd.DataFrame(rows, columns=['file', 'decision', 'label'])
+    cleaned = answer(clean_labels, labels, decisions)
+    if cleaned is None: return
+    by_file = {file: (decision, label) for file, decision, label in rows}
+    wanted = {file: by_file[file][1] if by_file.get(file, '')[0:1] == ('relabel',) else label for file, label in labels.items()
+              if by_file.get(file, ('keep',))[0] != 'remove'}
+    assert cleaned.to_dict() == wanted
+
+
+@quick
+@given(st.lists(st.tuples(ODD, ODD), max_size=6), ODD, ODD, st.integers(-5, 10_000))
+def test_any_plan_is_simulated_or_refused(weeks, rate, stop_at, decisions):
+    shares, checked = [share for share, _ in weeks], [look for _, look in weeks]
+    run = answer(roll_out, shares, checked, rate, stop_at, decisions)
+    if run is None: return
+    assert len(run) == len(weeks) and (0 <= run.harmful).all() and (run.harmful <= run.mistakes).all()
+    assert all(found in (0, share) for found, share in zip(run.share, shares))
+
+
+@quick
+@given(ODD, st.integers(-1, 5), ODD | st.floats(0, 1e6), ODD, st.integers(-1, 1000))
+def test_any_loop_is_simulated_or_refused(first, rounds, strength, explore, decisions):
+    loop = answer(feedback_loop, first, rounds, strength, explore, decisions)
+    if loop is not None: assert len(loop) == rounds + 1 and loop.stack().between(0, 1).all()
+
+
+@quick
+@given(st.lists(st.integers(-2, 22), max_size=25) | st.lists(st.booleans(), min_size=18, max_size=21), st.integers(18, 21))
+def test_any_split_is_made_or_refused(valid, n):
+    made = answer(learner, valid, LABELS[:n] if n < 20 else LABELS + ['a']*(n - 20))
+    if made is None: return
+    aside = np.flatnonzero(valid) if isinstance(valid[0], bool) else valid
+    assert sorted(made.dls.valid_ds.items) == sorted(aside) and len(made.dls.train_ds) == 20 - len(set(aside))
+    found = head_predictions(made, X)
+    assert found.shape == (20, 2) and torch.allclose(found.sum(1), torch.ones(20), atol=1e-5)
+
+
+@settings(deadline=None, max_examples=8)
+@given(st.integers(-1, 4), st.integers(8, 24))
+def test_any_number_of_versions_is_made_or_refused(tmp_path_factory, n, size):
+    file = tmp_path_factory.getbasetemp()/'Birman_2.png'
+    if not file.exists(): draw_pet('Birman', 2).resize((48, 40)).save(file)
+    made = answer(augmented, file, Resize(size), [Flip()], n)
+    if made is None: assert n < 1
+    else: assert [tuple(part.shape) for part in made] == [(n, 3, size, size), (1, 3, size, size)]

@@ -1,4 +1,4 @@
-"""Find what would spoil training before it does: files that are no pictures, twins, leaks, and labels that fit nothing
+"""Find what would spoil training before it does: files that aren't pictures, duplicates, leaks, and labels that fit nothing
 
 Docs: https://fastbook-notes.github.io/fastbook_notes/data/dataset_checks.html.md"""
 
@@ -122,7 +122,7 @@ def _relation(
     other:Item, # One that stays
     same:bool, # Whether they are identical
 ) -> str: # A problem
-    "What it is to have a twin"
+    "The problem that a duplicate makes"
     if item.label != other.label: return 'twin with another label'
     if item.split != other.split: return 'leak' if same else 'likely leak'
     return 'duplicate' if same else 'near-duplicate'
@@ -189,7 +189,7 @@ def _other_files(
     folder:Path, # A data set
     items:list[Item], # All its pictures
 ) -> list[tuple]: # (name, problem, detail)
-    "Files beside pictures which are none"
+    "Files among the pictures that aren't pictures"
     places, known, found = {os.path.dirname(item.name) for item in items} - {''}, {item.name for item in items}, []
     for place in sorted(places):
         names = (entry.name for entry in os.scandir(folder/place) if not entry.name.startswith('.') and not os.path.isdir(entry))
@@ -227,7 +227,7 @@ def check_dataset(
 def unusable_reason(
     file:str|Path, # Any path
 ) -> str: # '' if training can use it
-    "Why a file is no picture"
+    "Why a file isn't a picture"
     try: open_picture(file)
     except BadPicture as e: return e.reason
     return ''

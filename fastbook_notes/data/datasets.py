@@ -165,7 +165,7 @@ DATASETS = {
 def _dataset(
     name:str, # A data set's name
 ) -> Dataset:
-    "Look a data set up; raises `NotesError` for a name that there is not"
+    "Look up a data set; raises `NotesError` for an unknown name"
     if name in DATASETS: return DATASETS[name]
     near = get_close_matches(str(name).upper(), DATASETS, n=1, cutoff=0.4)
     hint = f'did you mean {near[0]}?' if near else f"there are {', '.join(DATASETS)}."

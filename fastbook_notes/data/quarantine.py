@@ -175,7 +175,8 @@ def _left_aside(
 ) -> list[str]: # Paths inside it
     "The files in `_set_aside/`, after what quarantine needed for itself and empty folders are removed"
     aside = folder/QUARANTINE_FOLDER
-    for part in [aside/_NEW_TABLE, *aside.glob('.*.part')]: part.unlink(missing_ok=True)
+    for part in [aside/_NEW_TABLE, *aside.glob('.*.part')]:
+        shutil.rmtree(part) if part.is_dir() and not part.is_symlink() else part.unlink(missing_ok=True)
     for here in sorted((p for p in aside.rglob('*') if p.is_dir() and not p.is_symlink()), reverse=True):
         if not any(here.iterdir()): here.rmdir()
     files = (p for p in aside.rglob('*') if p != aside/LOG_FILE and (p.is_symlink() or not p.is_dir()))
