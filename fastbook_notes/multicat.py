@@ -17,7 +17,7 @@ from .data.tables import check_table, field_of, is_valid_of, read_table, split_l
 from .errors import NotesError
 from .models.engine import split_at_head
 from .models.features import cached_features
-from .models.heads import words_learner
+from .models.heads import ANCHOR, words_learner
 from .models.model_folder import Predictor, predictor_of
 
 # %% ../nbs/06_multicat.ipynb #ea6832ea
@@ -162,11 +162,12 @@ def multicat_learner(
     dls:DataLoaders, # From `multicat_dataloaders`
     arch='lite0', # What `pretrained_learner` takes: `lite0`, `resnet34`, a timm name, or a function that makes a model
     metrics=None, # Without them, `accuracy_at` one half and `mean_average_precision`
+    anchor:float=ANCHOR/2, # How strongly training pulls the weights towards the words: half as strongly as for one label
     **kwargs
 ) -> Learner: # Its body is frozen if it is pretrained
     "A learner with an activation for each label, whose head begins with ImageNet's words for the labels"
     if metrics is None: metrics = [accuracy_at, AccumMetric(mean_average_precision, flatten=False)]
-    return words_learner(dls, arch, metrics=metrics, **kwargs)
+    return words_learner(dls, arch, metrics=metrics, anchor=anchor, **kwargs)
 
 # %% ../nbs/06_multicat.ipynb #3834f41d
 def _checked(
