@@ -106,3 +106,44 @@ def test_as_many_threads_as_cores_may_be_used():
     environ = {name: value for name, value in os.environ.items() if name != 'OMP_NUM_THREADS'}
     assert subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, env=environ).stdout.strip() == '1'
     assert 1 <= usable_cores() <= len(os.sched_getaffinity(0))
+
+
+def heads():
+    "A model's file for each kind of labels"
+    from fastbook_notes.models.untrained import WORDS_MODELS, words_model
+    return [words_model(name) for name in WORDS_MODELS]
+
+
+def test_every_predictor_answers_by_the_engine_what_pytorch_answers(monkeypatch, tmp_path):
+    "On the models of all three chapters, with the same activation maps; few pictures are left to PyTorch"
+    import numpy as np
+    from PIL import Image
+
+    from fastbook_notes.models.model_folder import load_model
+    monkeypatch.setattr(rooms, 'ENOUGH', 12)
+    rng = np.random.default_rng(0)
+    pictures = [Image.fromarray(rng.integers(0, 256, (90, 120, 3), dtype='uint8')) for _ in range(12)]
+    for folder in heads():
+        ours, theirs = load_model(folder), load_model(folder)
+        theirs.parts.requires_grad_(True)
+        assert torch.equal(ours.probabilities(pictures[:3]), theirs.probabilities(pictures[:3])) and ours.engine.graphs == {}
+        assert torch.allclose(ours.probabilities(pictures), theirs.probabilities(pictures), atol=1e-4)
+        assert torch.allclose(ours.activations(few := torch.stack([ours.prepare(p) for p in pictures])), theirs.activations(few),
+                              atol=1e-4, rtol=1e-4)
+        label = ours.vocab[0]
+        assert np.allclose(ours.heatmap(pictures[0], label), theirs.heatmap(pictures[0], label), atol=1e-4)
+        assert all(ours.engine.graphs.values()) and len(ours.engine.graphs) == 1 and theirs.engine.graphs == {}
+
+
+def test_a_kept_graph_is_looked_for_once_and_not_for_a_few(own_cache, monkeypatch):
+    frozen, pictures, looked = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 3), torch.nn.Flatten()).eval(), torch.randn(3, 3, 8, 8), []
+    whole = rooms._graph_file
+    monkeypatch.setattr(rooms, '_graph_file', lambda *args: looked.append(args) or whole(*args))
+    engine = Engine(frozen)
+    for _ in range(10): engine(pictures)
+    assert len(looked) == 1 and engine.graphs == {}
+    Engine(frozen, ENOUGH)(pictures)
+    looked.clear()
+    again = Engine(frozen)
+    for _ in range(10): assert torch.allclose(again(pictures), engine(pictures), atol=1e-5)
+    assert list(map(bool, again.graphs.values())) == [True] and len(looked) == 2

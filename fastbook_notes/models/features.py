@@ -11,7 +11,7 @@ __all__ = ['SEED', 'AHEAD', 'REAL', 'MADE_UP', 'LIBRARIES', 'body_features', 'pi
 # %% ../../nbs/models/features.ipynb #6a913278
 import hashlib
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -65,7 +65,7 @@ def _one_ahead(
 
 # %% ../../nbs/models/features.ipynb #e5d6a274
 def _one_pass(
-    engine:Engine, # Computes the frozen part
+    frozen:Callable, # Computes the frozen part
     dl:TfmdDL, # The pictures, each once
     bar:tqdm, # Is moved on by a batch at a time
 ) -> torch.Tensor: # (pictures, features) float32, on the CPU
@@ -73,7 +73,7 @@ def _one_pass(
     found = []
     with memory_errors(dl.bs):
         for pictures, *_ in _one_ahead(dl):
-            found.append(engine(pictures).cpu())
+            found.append(frozen(pictures).cpu())
             bar.update(len(pictures))
     return torch.cat(found)
 
@@ -86,12 +86,13 @@ def body_features(
     "What the frozen part of a model makes of the pictures of a data set"
     dl, passes = learn.dls[ds_idx], max(views, 1)
     dataset = dl.dataset
-    engine = Engine(split_at_head(learn.model)[0].to(learn.dls.device), expected=passes*len(dataset))
+    body, *fixed = split_at_head(learn.model)[0].to(learn.dls.device).eval()
+    engine, fixed = Engine(body, expected=passes*len(dataset)), torch.nn.Sequential(*fixed)
     bar = tqdm(total=passes*len(dataset), desc=desc, unit='picture', delay=1, leave=False)
     with ThreadPoolExecutor(usable_cores()) as pool, dataset.set_split_idx(0 if views else 1), no_random(SEED, reproducible=False), bar:
         opening = {} if dl.fake_l.num_workers else dict(create_item=_OpenAhead(dataset, pool))
         dl = dl.new(shuffle=False, drop_last=False, **opening)
-        return torch.stack([_one_pass(engine, dl, bar) for _ in range(passes)])
+        return torch.stack([_one_pass(lambda pictures: fixed(engine(pictures)), dl, bar) for _ in range(passes)])
 
 # %% ../../nbs/models/features.ipynb #31161738
 def picture_files(
