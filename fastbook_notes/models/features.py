@@ -32,7 +32,7 @@ import_quietly('fastai.vision.all');
 import numpy as np
 import torch
 from fastai.callback.fp16 import MixedPrecision
-from fastai.vision.all import Callback, DataLoader, DataLoaders, Learner, PILImage, TfmdDL, no_random, to_device, trainable_params
+from fastai.vision.all import Callback, DataLoader, DataLoaders, Learner, TfmdDL, no_random, to_device, trainable_params
 from PIL.Image import Image
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
