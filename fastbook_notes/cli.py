@@ -293,6 +293,7 @@ def apps_command(
 def main():
     "The command `fastbook-notes`; in a log, where a bar can't be redrawn, bars are written rarely"
     if not sys.stderr.isatty(): os.environ.setdefault('TQDM_MININTERVAL', '10')
+    os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE') # PyTorch's threads sleep while they wait, and leave their core to other programs
     for stream in (sys.stdout, sys.stderr): stream.reconfigure(errors='backslashreplace')
     try: app(prog_name='fastbook-notes')
     except NotesError as e:
