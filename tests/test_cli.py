@@ -237,3 +237,14 @@ def test_a_chapter_that_fails_is_named_and_the_others_run(tmp_path, cache):
     assert 'accuracy 0.500' in done.stdout and 'failed' in done.stdout
     assert {p.name for p in (tmp_path/'_run').iterdir()} == {f'{n}.{e}' for n in ('03_ethics', '04_mnist_basics')
                                                              for e in ('ipynb', 'html')}
+
+
+@pytest.mark.parametrize('given', [None, 'ACTIVE'])
+def test_threads_sleep_while_they_wait_unless_a_person_has_said_otherwise(given):
+    "Set by the command alone, before PyTorch is there"
+    code = ('import os, sys; from fastbook_notes.cli import main; before = os.environ.get("OMP_WAIT_POLICY"); sys.argv = ["x", "--help"]\n'
+            'try: main()\nexcept SystemExit: print(before, os.environ["OMP_WAIT_POLICY"], "torch" in sys.modules)')
+    environ = {name: value for name, value in os.environ.items() if name != 'OMP_WAIT_POLICY'}
+    if given: environ['OMP_WAIT_POLICY'] = given
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, env=environ)
+    assert done.stdout.splitlines()[-1] == f'{given} {given or "PASSIVE"} False', done.stderr

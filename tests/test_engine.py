@@ -144,3 +144,14 @@ def test_a_kept_graph_is_looked_for_once_and_not_for_a_few(own_cache, monkeypatc
     assert looked == [] and again.graphs == {}
     for _ in range(8): assert torch.allclose(again(pictures), expected, atol=1e-5)
     assert list(map(bool, again.graphs.values())) == [True] and len(looked) == 2 # Once to see whether it is there, once to read it
+
+
+@pytest.mark.parametrize('allowed', [1, 2])
+def test_a_container_that_gives_fewer_cores_is_heeded(monkeypatch, allowed):
+    "joblib reads the cgroup's limit, and PyTorch `OMP_NUM_THREADS`; a session has as many threads as the lower of both"
+    from joblib.externals.loky.backend import context
+    monkeypatch.setattr(context, '_cpu_count_cgroup', lambda of: allowed)
+    monkeypatch.setattr(torch, 'get_num_threads', lambda: 64)
+    assert usable_cores() == min(allowed, len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count())
+    monkeypatch.setattr(torch, 'get_num_threads', lambda: 1)
+    assert usable_cores() == 1
