@@ -1,12 +1,31 @@
 "What pays on a CPU and what doesn't: each setting against the same work without it, on the frozen lite0 body and on reading pictures."
 import io
+import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from copy import deepcopy
 from functools import partial
 
-from measure import options, ratio_row, record, take_turns
+from measure import busy, options, ratio_row, record, take_turns
 
 PAYS = 1.05
+STEPS = '''
+import sys, time, timm, torch
+size, model = int(sys.argv[1]), timm.create_model('tf_efficientnet_lite0', num_classes=2)
+x = torch.randn(8, 3, size, size)
+for start in (0, time.perf_counter()):
+    for _ in range(3): model(x).sum().backward()
+print(time.perf_counter() - start)
+'''
+
+
+def training_steps(size, **settings):
+    "Seconds that a few steps take in a process with these variables"
+    environ = {name: value for name, value in os.environ.items() if name not in ('OMP_WAIT_POLICY', 'OMP_NUM_THREADS')} | settings
+    done = subprocess.run([sys.executable, '-c', STEPS, str(size)], env=environ, capture_output=True, text=True, check=True)
+    return float(done.stdout)
 
 
 def main():
@@ -85,6 +104,10 @@ def main():
         for workers in (1, 2):
             compare(f'{workers} worker process{"es"*(workers > 1)}', partial(a_pass, loader(workers)),
                     partial(a_pass, loader(0)), 'none, body included')
+    for when, around in (('quiet', nullcontext()), ('busy', busy())):
+        with around: pairs = [(training_steps(size, OMP_WAIT_POLICY='PASSIVE'), training_steps(size)) for _ in range(min(rounds, 3))]
+        row = ratio_row(f'threads that sleep while they wait (`OMP_WAIT_POLICY`), in training, {when}', 'threads that spin', *zip(*pairs))
+        rows.append(row | dict(pays=row['lowest'] >= 1 and row['ratio'] >= PAYS))
     record(__file__, rows, given)
 
 

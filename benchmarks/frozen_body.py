@@ -1,20 +1,7 @@
 "The frozen lite0 body at 224 px: the engine's forms against plain PyTorch, quiet and beside a process that spins; what an export costs."
-import subprocess
-import sys
-from contextlib import contextmanager
 from functools import partial
 
-from measure import options, ratio_row, record, take_turns
-
-
-@contextmanager
-def busy():
-    "One other process that never waits"
-    spinning = subprocess.Popen([sys.executable, '-c', 'while True: pass'])
-    try: yield
-    finally:
-        spinning.kill()
-        spinning.wait()
+from measure import busy, options, ratio_row, record, take_turns
 
 
 def main():
@@ -41,7 +28,8 @@ def main():
     quiet = take_turns(sides, rounds)
     with busy(): beside = take_turns(sides, rounds)
     claim = f'{n} pictures of {size} px through the frozen body'
-    rows = [ratio_row(f'{claim}, {when}', f'plain PyTorch, {when}', took['onnxruntime'], took['plain'], at_least=target, gap=round(gap, 7))
+    rows = [ratio_row(f'{claim}, {when}', f'plain PyTorch, {when}', took['onnxruntime'], took['plain'], at_least=target, gap=round(gap, 7),
+                      gain='features of pictures, ' + ('with no other program' if when == 'quiet' else 'beside a program that computes'))
             for when, took, target in (('quiet', quiet, 6), ('busy', beside, 10))]
     rows += [ratio_row(f'{claim}, {when}', f'the fused form, {when}', took['onnxruntime'], took['fused']) for when,
              took in (('quiet', quiet), ('busy', beside))]

@@ -3,6 +3,8 @@ import argparse
 import json
 import os
 import platform
+import subprocess
+import sys
 import time
 from contextlib import contextmanager
 from datetime import date
@@ -95,6 +97,16 @@ def own_cache():
                                                                lambda: Path(folder)), patch.object(engine,
                                                                    'cache_folder', lambda: Path(folder)):
         yield Path(folder)
+
+
+@contextmanager
+def busy():
+    "One other process that never waits"
+    spinning = subprocess.Popen([sys.executable, '-c', 'while True: pass'])
+    try: yield
+    finally:
+        spinning.kill()
+        spinning.wait()
 
 
 @contextmanager

@@ -1,4 +1,5 @@
-"The last recorded results as Markdown; run as a script, it puts them into the home page, which the README and the site show."
+"""The last recorded results as Markdown; run as a script, it puts what a user gains into the home page, which the README and the site
+show, and everything into the page of benchmarks."""
 import json
 from pathlib import Path
 
@@ -6,15 +7,17 @@ import nbformat
 
 from measure import RESULTS
 
-INDEX = Path(__file__).parent.parent/'nbs'/'index.ipynb'
+NBS = Path(__file__).parent.parent/'nbs'
 HEAD = '| row | against | measured | target |'
+GAINS = '| to ... | instead of | times as quick |'
 
 
 def machine_line(machine) -> str:
     "The machine in a line"
     gpu = f", {machine['gpu']}" if machine['gpu'] else ', no GPU'
     programs = f"Python {machine['python']}, torch {machine['torch']}, fastai {machine['fastai']}"
-    return f"{machine['processor']}, {machine['processors']} processors{gpu}; {machine['system']}, {programs}; {machine['date']}"
+    return (f"{machine['processor']}, {machine['processors']} processors{gpu}; {machine['system']}, {programs}; "
+            f"{machine['date']}, {machine['threads']} threads, load {machine['load']}")
 
 
 def claims(results) -> str:
@@ -41,21 +44,28 @@ def settings(results) -> str:
     return '\n'.join(lines)
 
 
-def table(file: Path = RESULTS) -> str:
+def gains(results) -> str:
+    "What a user gains, a row for each thing to do"
+    rows = [row for script in sorted(results) for row in results[script]['rows'] if row.get('gain')]
+    return '\n'.join([GAINS, '| --- | --- | --- |', *(f"| {row['gain']} | {row['against']} | {row['ratio']:.1f} |" for row in rows)])
+
+
+def table(results) -> str:
     "All of it"
-    results = json.loads(file.read_text(encoding='utf-8'))
     machines = list(dict.fromkeys(machine_line(result['machine']) for result in results.values()))
     return '\n\n'.join([claims(results), settings(results), 'Measured on: ' + '. '.join(machines) + '.'])
 
 
-def into_home_page(file: Path = INDEX):
-    "Put the table in place of the one that is there"
-    notebook = nbformat.read(file, as_version=4)
-    cell = next(cell for cell in notebook.cells if cell.source.startswith(HEAD))
-    cell.source = table()
-    nbformat.write(notebook, file)
+def into_page(page, head, text):
+    "Put a table in place of the one that is there"
+    notebook = nbformat.read(NBS/page, as_version=4)
+    cell = next(cell for cell in notebook.cells if cell.source.startswith(head))
+    cell.source = text
+    nbformat.write(notebook, NBS/page)
 
 
 if __name__ == '__main__':
-    into_home_page()
-    print(table())
+    results = json.loads(RESULTS.read_text(encoding='utf-8'))
+    into_page('index.ipynb', GAINS, gains(results))
+    into_page('benchmarks.ipynb', HEAD, table(results))
+    print(table(results))

@@ -312,6 +312,7 @@ def main():
         if getattr(sys, name) is None: setattr(sys, name, open(os.devnull, 'w', encoding='utf-8'))
         getattr(sys, name).reconfigure(errors='backslashreplace')
     if not sys.stderr.isatty(): os.environ.setdefault('TQDM_MININTERVAL', '10')
+    os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE') # PyTorch's threads sleep while they wait, and leave their core to other programs
     try:
         _check_place()
         try: app(prog_name='fastbook-notes')

@@ -7,7 +7,7 @@ Docs: https://fastbook-notes.github.io/fastbook_notes/mnist_basics.html.md"""
 # %% auto #0
 __all__ = ['load_pictures', 'sigmoid', 'batch_accuracy', 'mnist_loss', 'init_params', 'LinearModel', 'mnist_gradient',
            'labelled_pictures', 'mnist_datasets', 'digit_datasets', 'TensorLoader', 'digit_dataloaders',
-           'SimpleLearner', 'HandLearner', 'SimpleNet', 'class_accuracy']
+           'SimpleLearner', 'hand_step', 'HandLearner', 'SimpleNet', 'class_accuracy']
 
 # %% ../nbs/04_mnist_basics.ipynb #62f98436
 import math
@@ -315,6 +315,23 @@ def train_model(self:SimpleLearner,
     self.accuracies += measured
     return measured
 
+# %% ../nbs/04_mnist_basics.ipynb #a1e0c7d3
+def hand_step(
+    model:LinearModel, # Of one activation; is changed
+    image:Tensor, # A batch of inputs, (n, in_features)
+    target:Tensor, # Their targets, 1 or 0, (n, 1) or (n,)
+    learning_rate:float, # How far to go, 0 or more
+) -> Tensor: # The loss before the step, a scalar
+    "One step against the gradient of `mnist_loss`, without autograd; raises `NotesError` if the targets don't fit"
+    p, n = torch.sigmoid(model(image)), image.shape[0]
+    if target.shape not in (p.shape, p.shape[:1]):
+        raise NotesError(f"Targets of shape {tuple(target.shape)} don't fit {n} inputs; give one for each.")
+    target = target.as_subclass(Tensor).reshape(p.shape).to(p)
+    dz = (p - target).sign_().mul_(p).mul_(1 - p)
+    model.weights.addmm_(image.T, dz, alpha=-learning_rate/n)
+    model.bias.sub_(dz.sum(0), alpha=learning_rate/n)
+    return p.sub_(target).abs_().mean()
+
 # %% ../nbs/04_mnist_basics.ipynb #2b352db4
 class HandLearner(SimpleLearner):
     "A `SimpleLearner` without autograd, for a `LinearModel` of one activation and `mnist_loss`; raises `NotesError` for another model"
@@ -327,18 +344,16 @@ class HandLearner(SimpleLearner):
         super().__init__(data_loaders, model)
 
     @torch.no_grad()
-    def calculate_gradient(self,
-        image:Tensor, # A batch of inputs, (n, in_features)
-        target:Tensor, # Their targets, 1 or 0, (n, 1) or (n,)
-    ) -> float: # The loss
-        "Add the gradient of the loss on this batch to each parameter's `grad`; raises `NotesError` if the targets don't fit"
-        image, p = image.as_subclass(Tensor), torch.sigmoid(self.model(image)).as_subclass(Tensor)
-        if target.shape not in (p.shape, p.shape[:1]):
-            raise NotesError(f"Targets of shape {tuple(target.shape)} don't fit {len(p)} inputs; give one for each.")
-        target = target.as_subclass(Tensor).reshape(p.shape).to(p)
-        for parameter, gradient in zip(self.model.parameters(), mnist_gradient(p, image, target)):
-            parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
-        return (p - target).abs().mean().item()
+    def train_epoch(self,
+        learning_rate:float, # How far each step goes, 0 or more
+    ) -> float: # Mean loss of the batches
+        "One step for each training batch; raises `NotesError` as `SimpleLearner` does"
+        if not learning_rate >= 0: raise NotesError(f"The learning rate must be a number, 0 or more; this is {learning_rate!r}.")
+        losses = [hand_step(self.model, image, target, learning_rate) for image, target in self.data_loaders.train]
+        if not losses: raise NotesError("There is no training batch; give more data, or a smaller batch_size.")
+        loss = torch.stack(losses).mean().item()
+        if math.isfinite(loss): return loss
+        raise NotesError(f"The loss is no longer a number at learning rate {learning_rate}; start again with a lower one.")
 
 # %% ../nbs/04_mnist_basics.ipynb #41f73a02
 class SimpleNet(nn.Module):

@@ -35,18 +35,20 @@ def test_a_ratio_is_that_of_the_medians(benchmarks):
     assert (larger['ratio'], larger['met'], larger['target']) == (1.1, False, 'at most 1.05x')
 
 
-def test_the_table_says_what_was_missed(benchmarks, tmp_path):
+def test_the_table_says_what_was_missed(benchmarks):
     measure, table = benchmarks
-    machine = dict(processor='A', processors=2, gpu=None, system='Linux', python='3.11', torch='2', fastai='2', date='2026-01-01')
-    rows = [measure.ratio_row('one', 'another', [1], [2], at_least=3), measure.ratio_row('three', 'four', [1], [2], at_least=2)]
+    machine = dict(processor='A', processors=2, gpu=None, system='Linux', python='3.11', torch='2', fastai='2', date='2026-01-01',
+                   threads=2, load=0.5)
+    rows = [measure.ratio_row('one', 'another', [1], [2], at_least=3),
+            measure.ratio_row('three', 'four', [1], [2], at_least=2, gain='do it')]
     setting = measure.ratio_row('bf16', 'float32', [2, 2], [1, 1]) | dict(pays=False)
-    file = tmp_path/'results.json'
-    file.write_text(json.dumps(dict(a=dict(machine=machine, rows=rows), cpu_settings=dict(machine=machine, rows=[setting]))))
-    text = table.table(file)
+    results = dict(a=dict(machine=machine, rows=rows), cpu_settings=dict(machine=machine, rows=[setting]))
+    text = table.table(results)
     assert '| one | another | 2.00x | at least 3x, missed |' in text
     assert '| three | four | 2.00x | at least 2x |' in text
     assert '| bf16 | float32 | 0.50 (0.50 to 0.50) | no |' in text
-    assert 'A, 2 processors, no GPU' in text
+    assert 'A, 2 processors, no GPU' in text and '2 threads, load 0.5' in text
+    assert table.gains(results).splitlines()[2:] == ['| do it | four | 2.0 |']
 
 
 def test_what_is_recorded_was_measured_in_full(benchmarks):
@@ -56,7 +58,9 @@ def test_what_is_recorded_was_measured_in_full(benchmarks):
         assert not result['quick'] and result['machine']['processor'] and result['rows'], name
 
 
-def test_the_home_page_shows_what_is_recorded(benchmarks):
+@pytest.mark.parametrize('page, part', [('index', 'gains'), ('benchmarks', 'table')])
+def test_the_pages_show_what_is_recorded(benchmarks, page, part):
     _, table = benchmarks
-    cells = nbformat.read(ROOT/'nbs'/'index.ipynb', as_version=4).cells
-    assert table.table() in [cell.source for cell in cells], 'run `python benchmarks/table.py`, then `make readme`'
+    cells = nbformat.read(ROOT/'nbs'/f'{page}.ipynb', as_version=4).cells
+    text = getattr(table, part)(json.loads(table.RESULTS.read_text(encoding='utf-8')))
+    assert text in [cell.source for cell in cells], 'run `python benchmarks/table.py`, then `make readme`'

@@ -299,3 +299,14 @@ def test_a_written_file_has_the_mode_of_any_other(tmp_path):
     (tmp_path/'plain').touch()
     with atomic_file(tmp_path/'written') as part: save_file({'one': np.ones(1)}, part)
     assert (tmp_path/'written').stat().st_mode == (tmp_path/'plain').stat().st_mode
+
+
+@pytest.mark.parametrize('given', [None, 'ACTIVE'])
+def test_threads_sleep_while_they_wait_unless_a_person_has_said_otherwise(given):
+    "Set by the command alone, before PyTorch is there"
+    code = ('import os, sys; from fastbook_notes.cli import main; before = os.environ.get("OMP_WAIT_POLICY"); sys.argv = ["x", "--help"]\n'
+            'try: main()\nexcept SystemExit: print(before, os.environ["OMP_WAIT_POLICY"], "torch" in sys.modules)')
+    environ = {name: value for name, value in os.environ.items() if name != 'OMP_WAIT_POLICY'}
+    if given: environ['OMP_WAIT_POLICY'] = given
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, env=environ)
+    assert done.stdout.splitlines()[-1] == f'{given} {given or "PASSIVE"} False', done.stderr

@@ -106,3 +106,52 @@ def test_as_many_threads_as_cores_may_be_used():
     environ = {name: value for name, value in os.environ.items() if name != 'OMP_NUM_THREADS'}
     assert subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, env=environ).stdout.strip() == '1'
     assert 1 <= usable_cores() <= len(os.sched_getaffinity(0))
+
+
+def test_every_predictor_answers_by_the_engine_what_pytorch_answers(monkeypatch):
+    "On the models of all three chapters, with the same activation maps; few pictures are left to PyTorch"
+    import numpy as np
+    from PIL import Image
+
+    from fastbook_notes.models.model_folder import load_model
+    from fastbook_notes.models.untrained import WORDS_MODELS, words_model
+    monkeypatch.setattr(rooms, 'ENOUGH', 12)
+    rng = np.random.default_rng(0)
+    pictures = [Image.fromarray(rng.integers(0, 256, (90, 120, 3), dtype='uint8')) for _ in range(12)]
+    for folder in map(words_model, WORDS_MODELS):
+        ours, theirs = load_model(folder), load_model(folder)
+        theirs.parts.requires_grad_(True)
+        assert torch.equal(ours.probabilities(pictures[:3]), theirs.probabilities(pictures[:3])) and ours.engine.graphs == {}
+        assert torch.allclose(ours.probabilities(pictures), theirs.probabilities(pictures), atol=1e-4)
+        assert torch.allclose(ours.activations(few := torch.stack([ours.prepare(p) for p in pictures])), theirs.activations(few),
+                              atol=1e-4, rtol=1e-4)
+        label = ours.vocab[0]
+        assert np.allclose(ours.heatmap(pictures[0], label), theirs.heatmap(pictures[0], label), atol=1e-4)
+        assert all(ours.engine.graphs.values()) and len(ours.engine.graphs) == 1 and theirs.engine.graphs == {}
+
+
+def test_a_kept_graph_is_looked_for_once_and_not_for_a_few(own_cache, monkeypatch):
+    frozen, pictures, looked = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 3), torch.nn.Flatten()).eval(), torch.randn(3, 3, 8, 8), []
+    whole = rooms._graph_file
+    monkeypatch.setattr(rooms, '_graph_file', lambda *args: looked.append(args) or whole(*args))
+    engine = Engine(frozen)
+    for _ in range(10): expected = engine(pictures)
+    assert len(looked) == 1 and engine.graphs == {}
+    Engine(frozen, ENOUGH)(pictures)
+    looked.clear()
+    again = Engine(frozen)
+    for _ in range(2): again(pictures)
+    assert looked == [] and again.graphs == {}
+    for _ in range(8): assert torch.allclose(again(pictures), expected, atol=1e-5)
+    assert list(map(bool, again.graphs.values())) == [True] and len(looked) == 2 # Once to see whether it is there, once to read it
+
+
+@pytest.mark.parametrize('allowed', [1, 2])
+def test_a_container_that_gives_fewer_cores_is_heeded(monkeypatch, allowed):
+    "joblib reads the cgroup's limit, and PyTorch `OMP_NUM_THREADS`; a session has as many threads as the lower of both"
+    from joblib.externals.loky.backend import context
+    monkeypatch.setattr(context, '_cpu_count_cgroup', lambda of: allowed)
+    monkeypatch.setattr(torch, 'get_num_threads', lambda: 64)
+    assert usable_cores() == min(allowed, len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count())
+    monkeypatch.setattr(torch, 'get_num_threads', lambda: 1)
+    assert usable_cores() == 1

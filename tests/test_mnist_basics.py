@@ -1,4 +1,5 @@
 """Chapter 4's functions on any input of the kind that they declare, against PyTorch and scikit-learn; and what they refuse, in one line."""
+from copy import deepcopy
 from types import SimpleNamespace
 
 import numpy as np
@@ -26,6 +27,7 @@ from fastbook_notes.mnist_basics import (
     class_accuracy,
     digit_dataloaders,
     digit_datasets,
+    hand_step,
     init_params,
     labelled_pictures,
     load_pictures,
@@ -156,8 +158,8 @@ REFUSED = {
     'an infinite picture': (lambda: digit_dataloaders([(torch.tensor([1.]), 1)], [(torch.tensor([torch.inf]), 1)]), 'validation data hold'),
     'the gradient of another model': (lambda: HandLearner(None, SimpleNet(3, 1)), 'one activation'),
     'the gradient of two activations': (lambda: HandLearner(None, LinearModel(3, 2)), 'one activation'),
-    'targets for another batch': (lambda: HandLearner(None, LinearModel(3, 1)).calculate_gradient(torch.zeros(4, 3),
-        torch.zeros(1, 4)), "don't fit"),
+    'targets for another batch': (lambda: HandLearner(SimpleNamespace(train=[(torch.zeros(4, 3), torch.zeros(1, 4))]), LinearModel(3, 1))
+        .train_epoch(0.1), "don't fit"),
     'no folder': (lambda: load_pictures('nowhere'), 'no pictures in nowhere'),
     'no classes': (lambda: labelled_pictures('nowhere', []), 'each once'),
     'a class twice': (lambda: labelled_pictures('nowhere', [3, '3']), 'each once'),
@@ -216,10 +218,12 @@ def test_the_gradient_by_hand_is_autograds(problem):
     model, xb, yb = problem
     wanted = torch.autograd.grad(F.l1_loss(torch.sigmoid(model(xb)), yb), model.parameters())
     for ours, theirs in zip(mnist_gradient(torch.sigmoid(model(xb)), xb, yb), wanted): assert torch.allclose(ours, theirs, atol=1e-6)
-    learner = HandLearner(None, model)
-    for times in (1, 2):
-        assert learner.calculate_gradient(xb, yb[:, 0]) == pytest.approx(F.l1_loss(torch.sigmoid(model(xb)), yb).item(), abs=1e-6)
-        for p, theirs in zip(model.parameters(), wanted): assert torch.allclose(p.grad, times*theirs, atol=1e-5)
+    for targets in (yb, yb[:, 0], yb.int()):
+        twin = deepcopy(model)
+        with torch.no_grad(): loss = hand_step(twin, xb, targets, 0.5)
+        assert loss.item() == pytest.approx(F.l1_loss(torch.sigmoid(model(xb)), yb).item(), abs=1e-6)
+        for p, before, theirs in zip(twin.parameters(), model.parameters(), wanted):
+            assert p.grad is None and torch.allclose(p, before - 0.5*theirs, atol=1e-5)
 
 
 @quick

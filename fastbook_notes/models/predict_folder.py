@@ -27,7 +27,7 @@ from tqdm.auto import tqdm
 from ..data.pictures import PICTURE_ENDINGS, BadPicture, describe_passed, walk_pictures
 from ..errors import NotesError, one_line
 from ..files import atomic_file, locked, write_errors
-from .engine import Engine, memory_errors, pick_device, split_at_head
+from .engine import memory_errors, pick_device, usable_cores
 from .model_folder import MODEL_FILE, load_model
 from .predictor import Predictor
 
@@ -145,15 +145,6 @@ def _probabilities(
     "How likely each class is"
     with torch.inference_mode(), memory_errors(len(pictures)): return predictor.to_probabilities(predictor.activations(pictures)).cpu()
 
-def _use_engine(
-    predictor:Predictor, # Is changed: it gives the same answers, more quickly
-    expected:int, # About how many pictures will come
-):
-    "Let the body be computed by an `Engine`"
-    frozen, head = split_at_head(predictor.parts)
-    engine = Engine(frozen, expected)
-    predictor.model = lambda pictures: head(engine(pictures))
-
 def _label_all(
     predictor:Predictor, # The model
     folder:Path, # Where the names are below
@@ -163,9 +154,8 @@ def _label_all(
     bar:tqdm, # Is moved on
 ) -> Iterator[list[list[str]]]: # The rows of a batch
     "Label pictures, a batch at a time"
-    threads = max(1, (os.cpu_count() or 1)//2)
-    _use_engine(predictor, bar.total - bar.initial)
-    ahead = read_ahead(names, lambda name: _prepared(predictor, folder/name), threads, 2*bs)
+    predictor.engine.expected = bar.total - bar.initial
+    ahead = read_ahead(names, lambda name: _prepared(predictor, folder/name), usable_cores(), 2*bs)
     while batch := list(islice(ahead, bs)):
         good = [(name, picture) for name, picture in batch if torch.is_tensor(picture)]
         for name, reason in batch:

@@ -9,7 +9,7 @@ __all__ = ['Prediction', 'class_activation_map', 'Predictor']
 
 # %% ../../nbs/models/predictor.ipynb #9e438343
 from collections import namedtuple
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -21,27 +21,20 @@ from ..data.pictures import MAX_PIXELS, BadPicture, _name_of, open_picture
 from ..errors import NotesError
 from .architecture import MAX_ACTIVATION
 from .description import Description
+from .engine import Engine
 
 # %% ../../nbs/models/predictor.ipynb #c6fea2e2
 def class_activation_map(
-    model:nn.Module, # A body and a head
-    activations:Callable, # Takes nothing and returns (1, classes), computed by the model from one picture
+    head:nn.Module, # From what the body makes of pictures to (n, classes) activations
+    maps:torch.Tensor, # (1, channels, rows, columns), what the body makes of one picture
     label:int, # The position of the class
 ) -> np.ndarray: # (rows, columns) of the body's grid, from 0 to 1
     "How much each place of a picture speaks for a class; raises `NotesError` if the body makes no maps"
-    kept = []
-
-    def keep(body, inputs, features):
-        kept.append(features.detach().requires_grad_())
-        return kept[0]
-
-    hook = model[0].register_forward_hook(keep)
-    try:
-        with torch.enable_grad(): slopes, = torch.autograd.grad(activations()[0, label], kept)
-    finally: hook.remove()
-    if slopes.ndim != 4:
+    if maps.ndim != 4:
         raise NotesError('The body of this model makes no maps of a picture, so it has no places to show; use a convolutional one.')
-    places = (slopes.mean((2, 3), keepdim=True)*kept[0]).sum(1)[0].relu().detach()
+    maps = maps.detach().requires_grad_()
+    with torch.enable_grad(): slopes, = torch.autograd.grad(head(maps)[0, label], maps)
+    places = (slopes.mean((2, 3), keepdim=True)*maps).sum(1)[0].relu().detach()
     return (places/places.max().clamp(min=1e-12)).cpu().numpy()
 
 # %% ../../nbs/models/predictor.ipynb #cd0d9539
@@ -59,8 +52,8 @@ class Predictor:
         device:str|torch.device='cpu', # Where it computes
         largest:int=0, # Numbers that its largest layer puts out for a picture, from `plan_model`; 0 if unknown
     ):
-        self.parts, self.description, self.device = model.to(device).eval(), description, torch.device(device)
-        self.model = self.parts # May be replaced by a function that computes the same more quickly
+        self.model = self.parts = model.to(device).eval()
+        self.engine, self.description, self.device = Engine(model[0]), description, torch.device(device)
         self.at_once = max(1, MAX_ACTIVATION//largest) if largest else 1024
 
     @property
@@ -103,12 +96,14 @@ class Predictor:
         pixels:torch.Tensor, # (n, channels, height, width) bytes, from `prepare`
     ) -> torch.Tensor: # (n, classes)
         "What the model says, before the temperature and softmax or sigmoid"
-        if getattr(self.model, 'training', False): self.model.eval()
-        return self.model(self._normalised(pixels))
+        return self.parts[1](self._features(pixels))
 
-    def _normalised(self, pixels):
+    def _features(self, pixels):
+        "What the body makes of pictures; by the engine, unless it may change because a learner trains it"
         mean, std = (torch.tensor(getattr(self.description.picture, name), device=self.device)[:, None, None] for name in ('mean', 'std'))
-        return (self.scaled(pixels) - mean)/std
+        pictures, trained = (self.scaled(pixels) - mean)/std, any(p.requires_grad for p in self.parts.parameters())
+        self.parts.eval()
+        return self.parts[0](pictures) if trained else self.engine(pictures)
 
     def to_probabilities(self,
         activations:torch.Tensor, # (n, classes)
@@ -170,5 +165,6 @@ class Predictor:
         label, # An entry of the vocabulary
     ) -> np.ndarray: # (rows, columns) of the body's grid, from 0 to 1
         "Which places of a picture speak for a label; raises `BadPicture`, and `NotesError` if the label or the body doesn't allow it"
-        x, position = self._normalised(self.prepare(picture)[None]), self._position(label)
-        return class_activation_map(self.parts, lambda: self.parts.eval()(x), position)
+        position = self._position(label)
+        with torch.no_grad(): maps = self._features(self.prepare(picture)[None])
+        return class_activation_map(self.parts[1], maps, position)
