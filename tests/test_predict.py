@@ -182,6 +182,9 @@ def test_a_place_that_can_not_be_written_to(predict, models, pictures, tmp_path)
     (tmp_path/'taken').write_text('a file, where a folder is meant to be')
     with pytest.raises(NotesError, match="can't be written"):
         predict.predict_folder(models/'one', pictures, tmp_path/'taken'/'out.csv', report=str)
+    (tmp_path/'folder.csv').mkdir()
+    with pytest.raises(NotesError, match='folder.csv is a folder'):
+        predict.predict_folder(models/'one', pictures, tmp_path/'folder.csv', report=str)
 
 
 ODD_NAMES = ['line\nbreak.png', 'return\rhere.png', 'both\r\n.png', 'comma, "quotes".png', 'caf\udce9_1.png',

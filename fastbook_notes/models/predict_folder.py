@@ -111,6 +111,7 @@ def _claim(
     source:dict, # The model and the folder
 ):
     "Write down where the rows come from; raises `NotesError` if those that are there come from elsewhere"
+    if table.is_dir(): raise NotesError(f'{one_line(table)} is a folder; name a file for the table.')
     try: before = json.loads(note.read_text(encoding='utf-8')) if table.exists() else source
     except (OSError, ValueError): before = None
     if before != source: raise NotesError(f'{table} was not made with this model from this folder; name another file, or remove it.')
