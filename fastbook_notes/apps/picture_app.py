@@ -17,12 +17,12 @@ from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 
-import anywidget
 import numpy as np
 import traitlets
 from PIL import Image, ImageOps
 
-from .serving import APPS, App, front_end, with_fallback
+from .serving import APPS, App
+from .widget import AppWidget, front_end
 from ..chapters import find_chapter
 from ..data.datasets import get_dataset
 from ..data.drawings.breeds import BREEDS
