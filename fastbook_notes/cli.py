@@ -264,6 +264,7 @@ def apps_command(
     model: Annotated[Path | None, typer.Option(metavar='DIR', help='Your own model, from save_model or `fastbook-notes train`.')] = None,
     port: Annotated[int, typer.Option(help='Where it listens; if that is taken, the next free one.')] = 8866,
     host: Annotated[str, typer.Option(help='Who can reach it; by default, this machine only.')] = '127.0.0.1',
+    token: Annotated[str, typer.Option(help='What visitors have to know; one is made if others can reach the app.')] = '',
     base_url: Annotated[str, typer.Option(metavar='PATH|ADDRESS', help='Where a proxy shows it, e.g. https://example.org/pets/.')] = '/',
     show: Annotated[bool, typer.Option('--open', help='Open the page in a browser.')] = False,
 ):
@@ -282,7 +283,7 @@ def apps_command(
         if model: check_model(found, model := model.expanduser().absolute())
         else: model = prepare_app(found, data, _tell)
         _tell(f'{found.name}: starting the server ...')
-        with serving(found, port, host, data, _tell, model, base_url) as (address, process):
+        with serving(found, port, host, data, _tell, model, base_url, token) as (address, process):
             _tell(f'{found.name} is at {address}; Ctrl-C ends it.')
             if show: webbrowser.open(address)
             process.wait()
