@@ -22,7 +22,7 @@ import time
 import urllib.request
 from collections import deque
 from collections.abc import Callable
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
@@ -33,6 +33,7 @@ from urllib.parse import urlsplit
 from filelock import FileLock, Timeout
 
 import fastbook_notes
+from .desk import DESK
 from ..chapters import notebooks_folder
 from ..errors import NotesError
 
@@ -144,26 +145,42 @@ def server_settings(
 PATIENCE = 12 # Seconds for a server to end its kernels and itself
 
 def _start(
-    app:App, # Which
-    settings:dict, # From `server_settings`
+    module:str, # Of the apps, with a `main`
+    *words:str, # Its arguments
     env:dict[str, str], # Environment variables besides those that are there
 ) -> subprocess.Popen: # Its standard input is open as long as it is meant to run
-    "Start a server"
-    paths = os.pathsep.join(filter(None, [str(Path(fastbook_notes.__file__).parent/'apps'), os.environ.get('JUPYTER_PATH')]))
-    words = [f'--{name}={value}' for name, value in settings.items()]
-    command = [sys.executable, '-c', 'from fastbook_notes.apps.launcher import main; main()', str(app.path), '--no-browser', *words]
+    "Start a program"
+    command = [sys.executable, '-c', f'from fastbook_notes.apps.{module} import main; main()', *words]
     apart = {'creationflags': subprocess.CREATE_NEW_PROCESS_GROUP} if os.name == 'nt' else {'start_new_session': True}
-    return subprocess.Popen(command, env={**os.environ, 'JUPYTER_PATH': paths, 'PYTHONWARNINGS': 'ignore', **env}, stdin=subprocess.PIPE,
+    return subprocess.Popen(command, env={**os.environ, 'PYTHONWARNINGS': 'ignore', **env}, stdin=subprocess.PIPE,
                             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors='replace', **apart)
 
 def _end(
     process:subprocess.Popen, # From `_start`
 ):
-    "End a server and its kernels"
+    "End a program, and what it has started"
     with suppress(OSError): process.stdin.close()
     try: process.wait(PATIENCE)
     except subprocess.TimeoutExpired: process.kill()
     process.wait()
+
+@contextmanager
+def _kept_running(
+    start:Callable, # Starts a program
+):
+    "Start a program again whenever it ends, until the end of the block"
+    running, over, one_of_us = [start()], threading.Event(), threading.Lock()
+    def keep():
+        while not over.is_set():
+            for _ in running[-1].stderr: pass
+            running[-1].wait()
+            with one_of_us:
+                if not over.wait(1): running.append(start())
+    threading.Thread(target=keep, daemon=True).start()
+    try: yield
+    finally:
+        over.set()
+        with one_of_us: _end(running[-1])
 
 # %% ../../nbs/apps/serving.ipynb #5ac60eec
 def _wait(
@@ -213,11 +230,16 @@ def serving(
     made = '' if token or is_loopback(host) else secrets.token_urlsafe(16)
     if not is_loopback(host):
         report(f'Everybody who can reach {reachable(host)} and has the token can use this app and see its pictures; it is sent unencrypted.')
-    with _scratch_folder() as scratch:
+    with _scratch_folder() as scratch, ExitStack() as stack:
         settings = server_settings(found, host, base_url, scratch, bool(token or made))
-        env = {'FASTBOOK_NOTES_DATA': data or '', 'FASTBOOK_NOTES_MODEL': str(model or ''), 'JUPYTER_TOKEN': token or made}
+        env = {'FASTBOOK_NOTES_DATA': data or '', 'FASTBOOK_NOTES_MODEL': str(model or ''), 'JUPYTER_TOKEN': token or made, DESK: ''}
         env |= dict.fromkeys(('TMPDIR', 'TEMP', 'TMP'), scratch)
-        process, heard = _start(app, settings, env), deque(maxlen=50)
+        env['JUPYTER_PATH'] = os.pathsep.join(filter(None, [str(Path(fastbook_notes.__file__).parent/'apps'), os.environ.get('JUPYTER_PATH')]))
+        if app.chapter:
+            env[DESK] = str(Path(scratch)/'desk.json')
+            stack.enter_context(_kept_running(lambda: _start('desk', str(app.chapter), env[DESK], env={'OMP_WAIT_POLICY': 'PASSIVE', **env})))
+        words = [f'--{name}={value}' for name, value in settings.items()]
+        process, heard = _start('launcher', str(app.path), '--no-browser', *words, env=env), deque(maxlen=50)
         threading.Thread(target=lambda: heard.extend(process.stderr), daemon=True).start()
         try:
             place = f':{found}{settings["Voila.base_url"]}'
