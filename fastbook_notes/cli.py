@@ -273,11 +273,11 @@ def apps_command(
     if name is None:
         for found in APPS: print(f'{found.name:<12}{found.says}')
         return
-    from fastbook_notes.data.datasets import absolute_path
     found, data = find_app(name), data or os.environ.get('FASTBOOK_NOTES_DATA')
     public_place(base_url)
-    if data and data not in ('sample', 'full'): data = str(absolute_path(data))
     print(f'{found.name}: making ready what it needs ...', flush=True)
+    from fastbook_notes.data.datasets import absolute_path
+    if data and data not in ('sample', 'full'): data = str(absolute_path(data))
     _end_when_told()
     try:
         if model: check_model(found, model := model.expanduser().absolute())

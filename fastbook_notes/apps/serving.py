@@ -6,7 +6,7 @@ Docs: https://fastbook-notes.github.io/fastbook_notes/apps/serving.html.md"""
 
 # %% auto #0
 __all__ = ['APPS', 'VISITORS', 'PATIENCE', 'App', 'find_app', 'free_port', 'is_loopback', 'reachable', 'public_place',
-           'server_settings', 'serving', 'check_model', 'prepare_app']
+           'server_settings', 'scratch_folder', 'serving', 'check_model', 'prepare_app']
 
 # %% ../../nbs/apps/serving.ipynb #f58b117f
 import ipaddress
@@ -204,13 +204,13 @@ def _wait(
 _SCRATCH = 'fastbook-notes-app-' # How folders of running apps begin
 
 @contextmanager
-def _scratch_folder():
-    "A folder for what a server and its kernels write; those of apps that were killed together with their servers are removed"
+def scratch_folder():
+    "A folder for what a server and its kernels write; what is left of those that were killed is removed"
     for left in Path(tempfile.gettempdir()).glob(f'{_SCRATCH}*'):
         with suppress(OSError, Timeout):
             if time.time() - left.stat().st_mtime < 60: continue
             with FileLock(left/'held', timeout=0): shutil.rmtree(left)
-    with tempfile.TemporaryDirectory(prefix=_SCRATCH, ignore_cleanup_errors=True) as folder, FileLock(Path(folder)/'held'): yield folder
+    with tempfile.TemporaryDirectory(prefix=_SCRATCH, ignore_cleanup_errors=True) as folder, FileLock(Path(folder)/'held'): yield Path(folder)
 
 @contextmanager
 def serving(
@@ -230,13 +230,13 @@ def serving(
     made = '' if token or is_loopback(host) else secrets.token_urlsafe(16)
     if not is_loopback(host):
         report(f'Everybody who can reach {reachable(host)} and has the token can use this app and see its pictures; it is sent unencrypted.')
-    with _scratch_folder() as scratch, ExitStack() as stack:
-        settings = server_settings(found, host, base_url, scratch, bool(token or made))
+    with scratch_folder() as scratch, ExitStack() as stack:
+        settings = server_settings(found, host, base_url, str(scratch), bool(token or made))
         env = {'FASTBOOK_NOTES_DATA': data or '', 'FASTBOOK_NOTES_MODEL': str(model or ''), 'JUPYTER_TOKEN': token or made, DESK: ''}
-        env |= dict.fromkeys(('TMPDIR', 'TEMP', 'TMP'), scratch)
+        env |= dict.fromkeys(('TMPDIR', 'TEMP', 'TMP'), str(scratch))
         env['JUPYTER_PATH'] = os.pathsep.join(filter(None, [str(Path(fastbook_notes.__file__).parent/'apps'), os.environ.get('JUPYTER_PATH')]))
         if app.chapter:
-            env[DESK] = str(Path(scratch)/'desk.json')
+            env[DESK] = str(scratch/'desk.json')
             stack.enter_context(_kept_running(lambda: _start('desk', str(app.chapter), env[DESK], env={'OMP_WAIT_POLICY': 'PASSIVE', **env})))
         words = [f'--{name}={value}' for name, value in settings.items()]
         process, heard = _start('launcher', str(app.path), '--no-browser', *words, env=env), deque(maxlen=50)
