@@ -47,14 +47,16 @@ class AppWidget(anywidget.AnyWidget):
 
     def _handle_msg(self, msg):
         "Take a message from a browser"
-        data = msg['content']['data']
-        if not isinstance(data, dict) or data.get('method') != 'custom': return super()._handle_msg(msg)
+        data = msg['content'].get('data')
+        if not isinstance(data, dict): return
+        if data.get('method') != 'custom': return super()._handle_msg(msg)
         try: request = self.requests.validate_python(data['content'])
         except _SENSELESS: return
         self.receive(request, msg['buffers'])
 
     def set_state(self, sync_data):
         "Take over what may be asked for; the browser gets back what is right instead of a value that isn't"
+        if not isinstance(sync_data, dict): return
         for name in self.traits(asked=True).keys() & sync_data.keys():
             try: super().set_state({name: sync_data[name]})
             except _SENSELESS: self.send_state(name)
