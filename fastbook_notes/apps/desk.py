@@ -48,7 +48,7 @@ class RemoteDesk:
                 time.sleep(0.1)
         try:
             with line:
-                line.send_bytes(json.dumps(request).encode())
+                line.send_bytes(json.dumps(request | {'attached': picture is not None}).encode())
                 line.send_bytes(b'' if picture is None else picture)
                 content = json.loads(line.recv_bytes())
                 return content, [line.recv_bytes() for _ in range(content.pop('pictures'))]
@@ -64,7 +64,7 @@ def _reply(answer, line):
     with line:
         try: request, picture = json.loads(line.recv_bytes()), line.recv_bytes()
         except (OSError, EOFError, ValueError): return
-        content, pictures = answer(request, picture or None).result()
+        content, pictures = answer(request, picture if request.pop('attached') else None).result()
         try:
             line.send_bytes(json.dumps(content | {'pictures': len(pictures)}).encode())
             for data in pictures: line.send_bytes(data)

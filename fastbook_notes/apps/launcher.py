@@ -80,7 +80,7 @@ def well_formed(
     return offsets == sorted(offsets) and offsets[0] >= 8*(count + 1) and offsets[-1] == len(message)
 
 # %% ../../nbs/apps/launcher.ipynb #7410a666
-UNREAD = 50_000_000 # Bytes that wait for a browser that doesn't listen; what comes after them is dropped
+UNREAD = 20_000_000 # Bytes that wait for a browser that doesn't listen; what comes after them is dropped
 
 class GuardedConnection(ZMQChannelsWebsocketConnection):
     "A connection to a kernel that closes when it meets a message that can't be one"

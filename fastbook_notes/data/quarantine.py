@@ -8,7 +8,6 @@ Docs: https://fastbook-notes.github.io/fastbook_notes/data/quarantine.html.md"""
 __all__ = ['QUARANTINE_FOLDER', 'LOG_FILE', 'lies_inside', 'free_place', 'quarantine', 'restore', 'move_files', 'last_batch']
 
 # %% ../../nbs/data/quarantine.ipynb #4bf69b45
-import errno
 import hashlib
 import json
 import os
@@ -60,7 +59,7 @@ def _note(
             log.seek(-1, os.SEEK_END)
             if log.read(1) != b'\n': lines = b'\n' + lines
         try:
-            if log.write(lines) < len(lines): raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            while lines: lines = lines[log.write(lines):] # Where there is room for a part, the next try says why
             os.fsync(log.fileno())
         except OSError:
             log.truncate(end)
@@ -188,7 +187,7 @@ def _left_aside(
 ) -> list[str]: # Paths inside it
     "The files in `_set_aside/`, after what quarantine needed for itself and empty folders are removed"
     aside = folder/QUARANTINE_FOLDER
-    for part in [aside/_NEW_TABLE, *aside.glob('.*.part')]: part.unlink(missing_ok=True)
+    for part in [aside/_NEW_TABLE, *aside.glob('.*.part')]: shutil.rmtree(part) if part.is_dir() else part.unlink(missing_ok=True)
     for here in sorted((p for p in aside.rglob('*') if p.is_dir() and not p.is_symlink()), reverse=True):
         if not any(here.iterdir()): here.rmdir()
     files = (p for p in aside.rglob('*') if p != aside/LOG_FILE and (p.is_symlink() or not p.is_dir()))
