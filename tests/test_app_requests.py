@@ -30,7 +30,8 @@ WATCHED = {'folder': None, 'touched': []}
 def watch(event, arguments):
     "Write down who opens, moves or removes anything in the watched folder"
     if WATCHED['folder'] and event in ('open', 'os.rename', 'os.remove', 'os.mkdir', 'os.listdir', 'os.scandir', 'shutil.move'):
-        if any(WATCHED['folder'] in os.path.realpath(a) for a in arguments if isinstance(a, (str, os.PathLike))): WATCHED['touched'].append(event)
+        if any(WATCHED['folder'] in os.path.realpath(a) for a in arguments if isinstance(a, (str, os.PathLike))):
+            WATCHED['touched'].append(event)
 
 
 @pytest.fixture
@@ -67,7 +68,8 @@ class Guide:
 def widgets(pets, folder):
     halves = Question('1/2?', ('0.5', 'Yes.'), (('2', 'No.'), ('1', 'Nor this.')))
     models = {('3 or 7', 'LinearModel'): ([(np.zeros((784, 1)), np.zeros(1))], 0.9)}
-    return [Cleaner(pets, folder/'pets', move=True), DigitPad(models), line_pad(), PictureApp('Cat or dog', Desk(Guide)), Quiz('one', halves)]
+    return [Cleaner(pets, folder/'pets', move=True), DigitPad(models), line_pad(),
+            PictureApp('Cat or dog', Desk(Guide)), Quiz('one', halves)]
 
 
 def nested(depth):
@@ -80,7 +82,8 @@ def hostile(outside):
     "Paths, links, huge, nested and of the wrong type"
     paths = ['/etc/passwd', str(outside/'secret.png'), '../outside/secret.png', 'cat/../../outside/secret.png', '.', '..', '', 'a\0b',
              'cat/1.png', '_set_aside/log.jsonl', '\ud800', 'C:\\Windows\\win.ini', '<script>alert(1)</script>']
-    others = [None, True, -1, 0, 10**400, 1e308, float('nan'), b'', b'x'*784, memoryview(b'x'*10), 'x'*10**6, [], {}, nested(500), [paths], {'': {}}]
+    others = [None, True, -1, 0, 10**400, 1e308, float('nan'), b'', b'x'*784, memoryview(b'x'*10), 'x'*10**6, [], {},
+              nested(500), [paths], {'': {}}]
     rows = [[{'file': path, 'label': 'cat', 'prediction': 'cat', 'loss': 1., 'split': 'train'}] for path in paths]
     marks = [{path: mark} for path in paths for mark in ({'decision': 'remove'}, {'decision': 'relabel', 'label': '../../outside'},
              {'decision': 'relabel', 'label': str(outside)}, {'decision': 'relabel'}, {'decision': 'fly'}, 7, None, [])]
@@ -105,7 +108,8 @@ def test_no_value_of_a_trait_is_believed(pets, tmp_path, outside, record_propert
                 send(widget, {'method': 'update', 'state': {name: value}, 'buffer_paths': []})
         assert {name: getattr(widget, name) for name in kept} == kept
     cleaner, pad, line, _, quiz = widgets(pets, tmp_path)
-    for widget, name, good in ((cleaner, 'marks', {'cat/1.png': {'decision': 'relabel', 'label': 'dog'}}), (pad, 'drawn', memoryview(bytes([7])*784)),
+    for widget, name, good in ((cleaner, 'marks', {'cat/1.png': {'decision': 'relabel', 'label': 'dog'}}),
+                               (pad, 'drawn', memoryview(bytes([7])*784)),
                                (line, 'w', 2.5), (quiz, 'answers', {quiz.questions[0]['id']: 2})):
         send(widget, {'method': 'update', 'state': {name: good}, 'buffer_paths': []})
         assert getattr(widget, name) == good
@@ -123,7 +127,8 @@ def test_no_message_reaches_beyond_the_folder(pets, tmp_path, outside, record_pr
             tried += 1
             content = {'kind': kind, name: [value] if name == 'files' and isinstance(value, str) else value}
             send(widget, {'method': 'custom', 'content': content}, [memoryview(b'GIF89a'), memoryview(b'')][:tried % 3])
-        for data in (None, [], 'x', {'method': 'update', 'state': 7}, {'method': 'custom'}, {'method': 'custom', 'content': nested(500)}): send(widget, data)
+        for data in (None, [], 'x', {'method': 'update', 'state': 7}, {'method': 'custom'}, {'method': 'custom', 'content': nested(500)}):
+            send(widget, data)
     assert contents(tmp_path/'pets') == before
     cleaner, _, _, app, _ = widgets(pets, tmp_path)
     heard = []
@@ -140,7 +145,8 @@ def test_no_link_leads_out(pets, tmp_path, outside):
     folder = tmp_path/'pets'
     WATCHED['folder'] = None
     (folder/'bird').symlink_to(outside)
-    cleaner = Cleaner(pd.concat([pets, pd.DataFrame([('bird/secret.png', 'bird', 'cat', 9., 'train')], columns=pets.columns)]), folder, move=True)
+    cleaner = Cleaner(pd.concat([pets,
+                                 pd.DataFrame([('bird/secret.png', 'bird', 'cat', 9., 'train')], columns=pets.columns)]), folder, move=True)
     for file, mark in (('bird/secret.png', {'decision': 'remove'}), ('cat/1.png', {'decision': 'relabel', 'label': 'bird'})):
         cleaner.marks = {file: mark}
         with pytest.raises(NotesError, match='no place inside'): cleaner.apply()
@@ -254,7 +260,8 @@ def test_two_visitors_of_one_folder(pets, tmp_path):
     with pytest.raises(NotesError, match='nothing to undo'): first.undo()
 
 
-@pytest.mark.parametrize('name', ['a b.png', 'ü 猫.png', '-rf.png', "it's.png", '~x.png', 'a;b&c.png', pytest.param('a\nb.png', marks=posix_only)])
+@pytest.mark.parametrize('name',
+                         ['a b.png', 'ü 猫.png', '-rf.png', "it's.png", '~x.png', 'a;b&c.png', pytest.param('a\nb.png', marks=posix_only)])
 def test_odd_names_go_and_come_back(pets, tmp_path, name):
     folder = tmp_path/'pets'
     (folder/'cat'/'1.png').rename(folder/'cat'/name)
@@ -278,7 +285,8 @@ def test_a_reloaded_page_can_undo(pets, tmp_path, monkeypatch):
     again = cleaner_from_folders(folder)
     assert again.undoable and len(again.rows) == 10
     again.undo()
-    assert again.rows == cleaner_from_folders(folder).rows and again.marks == dict.fromkeys(['cat/1.png', 'dog/2.png'], {'decision': 'remove'})
+    assert again.rows == cleaner_from_folders(folder).rows and again.marks == dict.fromkeys(['cat/1.png', 'dog/2.png'],
+        {'decision': 'remove'})
 
 
 def test_a_desk_answers_after_a_bad_picture():
@@ -287,6 +295,7 @@ def test_a_desk_answers_after_a_bad_picture():
     desk = Desk(Picky)
     png = io.BytesIO()
     Image.new('1', (9, 9)).save(png, 'PNG')
-    for picture in (None, b'', b'GIF89a', bytes(9_000_000), png.getvalue()): assert desk.answer({'kind': 'picture'}, picture)[0]['kind'] == 'problem'
+    for picture in (None, b'', b'GIF89a', bytes(9_000_000), png.getvalue()):
+        assert desk.answer({'kind': 'picture'}, picture)[0]['kind'] == 'problem'
     assert desk.answer({'kind': 'sample', 'index': 3})[0]['kind'] == 'problem'
     assert desk.answer({'kind': 'hello'})[0]['kind'] == 'ready'

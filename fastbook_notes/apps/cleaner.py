@@ -138,7 +138,7 @@ class Cleaner(AppWidget):
         choices += [{'decision': 'relabel', 'label': label} for label in self.labels]
         for file, mark in proposal['value'].items():
             if file not in files: raise traitlets.TraitError(f'There is no picture {file}.')
-            if mark not in choices: raise traitlets.TraitError(f"{mark} is no decision; there are keep, remove, and to relabel as {', '.join(self.labels)}.")
+            if mark not in choices: raise traitlets.TraitError(f'{mark} is no decision; keep, remove, or relabel as a label that there is.')
         return proposal['value']
 
     @property

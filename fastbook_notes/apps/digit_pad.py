@@ -88,13 +88,16 @@ def _trained(
     if not file.is_file():
         train = 'import sys; from fastbook_notes.apps.digit_training import train_digits; train_digits(*sys.argv[1:])'
         with atomic_folder(place) as aside:
-            run = subprocess.run([sys.executable, '-c', train, game, data, aside/file.name], capture_output=True, text=True, errors='replace')
-            if run.returncode: raise NotesError(f"The digits' models can't be trained: {run.stderr.strip().splitlines()[-1:] or run.returncode}.")
+            words = [sys.executable, '-c', train, game, data, aside/file.name]
+            run = subprocess.run(words, capture_output=True, text=True, errors='replace')
+            if run.returncode:
+                raise NotesError(f"The digits' models can't be trained: {(run.stderr.strip() or 'no reason').splitlines()[-1]}.")
     try:
         with safe_open(file, framework='np') as stored:
             return json.loads(stored.metadata()['accuracies']), {name: stored.get_tensor(name) for name in stored.keys()}
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as e:
-        raise NotesError(f"The kept models in {file} can't be read ({type(e).__name__}); remove that folder, and they are trained again.") from e
+        raise NotesError(f"The kept models in {file} can't be read ({type(e).__name__}); "
+                         'remove that folder, and they are trained again.') from e
 
 def digit_models(
     data:str|Path|None=None, # `sample`, `full` or a folder; without it, the environment's `FASTBOOK_NOTES_DATA`, else `sample`

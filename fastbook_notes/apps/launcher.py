@@ -27,6 +27,7 @@ from jupyter_server.services.kernels.connection.base import deserialize_msg_from
 from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebsocketConnection
 from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
 from tornado.ioloop import IOLoop
+from tornado.iostream import StreamBufferFullError
 from tornado.web import HTTPError
 from traitlets import Integer, Unicode
 from voila.app import Voila
@@ -80,14 +81,22 @@ def well_formed(
     return offsets == sorted(offsets) and offsets[0] >= 8*(count + 1) and offsets[-1] == len(message)
 
 # %% ../../nbs/apps/launcher.ipynb #7410a666
-UNREAD = 20_000_000 # Bytes that wait for a browser that doesn't listen; what comes after them is dropped
+UNREAD = 20_000_000 # Bytes that wait for a browser that doesn't listen before its connection is closed
 
 class GuardedConnection(ZMQChannelsWebsocketConnection):
-    "A connection to a kernel that closes when it meets a message that can't be one"
+    "A connection to a kernel that closes when it meets a message that can't be one, or a browser that asks and doesn't listen"
     def connect(self):
         "Begin to pass messages on"
-        self.websocket_handler.ws_connection.stream.max_write_buffer_size = UNREAD
+        self.stream = self.websocket_handler.ws_connection.stream # type: ignore[union-attr]
+        self.stream.max_write_buffer_size = UNREAD
         return super().connect()
+
+    @property
+    def write_message(self): return self._write
+
+    def _write(self, message, binary=False):
+        try: return self.websocket_handler.write_message(message, binary)
+        except StreamBufferFullError: self.stream.close()
 
     def handle_incoming_message(self, incoming_msg):
         "Pass a message on, if it is one"
@@ -106,7 +115,8 @@ class Page(TornadoVoilaHandler):
     async def prepare(self):
         "Refuse what another site has caused"
         await super().prepare()
-        if self.request.headers.get('Sec-Fetch-Site') == 'cross-site': raise HTTPError(403, 'Another site led here. This is the app itself:')
+        site = self.request.headers.get('Sec-Fetch-Site')
+        if site == 'cross-site': raise HTTPError(403, 'Another site led here. This is the app itself:')
 
 class LimitedKernels(AsyncMappingKernelManager):
     "A kernel for each visitor, up to a number of them"
@@ -120,7 +130,7 @@ class LimitedKernels(AsyncMappingKernelManager):
             kernel, there = self._kernels[id], self._kernel_connections.get(id)
             if there == 0 and utcnow() - kernel.last_activity > timedelta(seconds=self.away): await self.shutdown_kernel(id, now=True)
 
-    async def start_kernel(self, **kwargs):
+    async def start_kernel(self, **kwargs): # type: ignore[override]
         "Start a kernel, if there is room for it"
         if len(self) + self._starting >= self.most: await self._make_room()
         if len(self) + self._starting >= self.most:

@@ -212,6 +212,7 @@ class PictureApp(AppWidget):
         **kwargs
     ):
         self._desk = desk
+        self.in_words = f"{name}: choose pictures, drop them or pick a sample; the model's answer appears below, a bar for each label."
         super().__init__(words={'app': name, 'pick': 'Choose pictures'}, **kwargs)
 
     def receive(self, request, buffers):
@@ -219,10 +220,6 @@ class PictureApp(AppWidget):
         if request.kind == 'hello': self.send({'kind': 'state', 'text': 'Loading the model …'})
         content, pictures = self._desk.answer(request.model_dump(), buffers[0] if len(buffers) == 1 else None)
         self.send({**content, 'id': request.id}, pictures)
-
-    @property
-    def in_words(self) -> str:
-        return f"{self.words['app']}: choose pictures, drop them or pick a sample; the model's answer appears below, a bar for each label."
 
 # %% ../../nbs/apps/picture_app.ipynb #6eb5a028
 _PHOTOS = (('skimage', 'data', ('chelsea.png', 'coffee.png', 'astronaut.png', 'rocket.jpg')),

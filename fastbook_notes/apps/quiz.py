@@ -63,6 +63,7 @@ class Quiz(AppWidget):
             raise NotesError(f'The quiz {name} has a question twice; leave one out.')
         super().__init__(name=name,
                          questions=[dict(id=q.id, text=q.text, choices=q.choices, confirmed_in=q.confirmed_in) for q in questions])
+        self.in_words, self.in_html = f'{len(questions)} questions to check yourself with.', _as_html(self.questions)
 
     @property
     def right(self) -> int:
@@ -76,12 +77,6 @@ class Quiz(AppWidget):
         choices, answers = {question['id']: len(question['choices']) for question in self.questions}, proposal['value']
         if all(type(place) is int and 0 <= place < choices.get(id, 0) for id, place in answers.items()): return answers
         raise traitlets.TraitError('There is no such answer.')
-
-    @property
-    def in_words(self) -> str: return f'{len(self.questions)} questions to check yourself with.'
-
-    @property
-    def in_html(self) -> str: return _as_html(self.questions)
 
 def _as_html(
     questions:list[dict], # As the front end reads them

@@ -201,6 +201,7 @@ def _wait(
             time.sleep(0.1)
     raise NotesError('Voilà did not answer within two minutes; try again when the machine is less busy.')
 
+_HERE = Path(fastbook_notes.__file__).parent/'apps' # Where the page's template is
 _SCRATCH = 'fastbook-notes-app-' # How folders of running apps begin
 
 @contextmanager
@@ -210,7 +211,8 @@ def scratch_folder():
         with suppress(OSError, Timeout):
             if time.time() - left.stat().st_mtime < 60: continue
             with FileLock(left/'held', timeout=0): shutil.rmtree(left)
-    with tempfile.TemporaryDirectory(prefix=_SCRATCH, ignore_cleanup_errors=True) as folder, FileLock(Path(folder)/'held'): yield Path(folder)
+    with tempfile.TemporaryDirectory(prefix=_SCRATCH, ignore_cleanup_errors=True) as folder, FileLock(Path(folder)/'held'):
+        yield Path(folder)
 
 @contextmanager
 def serving(
@@ -229,15 +231,16 @@ def serving(
     if found != port: report(f'Port {port} is taken; this is on {found}.')
     made = '' if token or is_loopback(host) else secrets.token_urlsafe(16)
     if not is_loopback(host):
-        report(f'Everybody who can reach {reachable(host)} and has the token can use this app and see its pictures; it is sent unencrypted.')
+        report(f'Everybody who can reach {reachable(host)} and has the token can use this app and see its pictures, unencrypted.')
     with scratch_folder() as scratch, ExitStack() as stack:
         settings = server_settings(found, host, base_url, str(scratch), bool(token or made))
-        env = {'FASTBOOK_NOTES_DATA': data or '', 'FASTBOOK_NOTES_MODEL': str(model or ''), 'JUPYTER_TOKEN': token or made, DESK: ''}
+        env = {'FASTBOOK_NOTES_DATA': data or '', 'FASTBOOK_NOTES_MODEL': str(model or ''), 'JUPYTER_TOKEN': token or made, DESK: '',
+               'JUPYTER_PATH': os.pathsep.join(filter(None, [str(_HERE), os.environ.get('JUPYTER_PATH')]))}
         env |= dict.fromkeys(('TMPDIR', 'TEMP', 'TMP'), str(scratch))
-        env['JUPYTER_PATH'] = os.pathsep.join(filter(None, [str(Path(fastbook_notes.__file__).parent/'apps'), os.environ.get('JUPYTER_PATH')]))
         if app.chapter:
             env[DESK] = str(scratch/'desk.json')
-            stack.enter_context(_kept_running(lambda: _start('desk', str(app.chapter), env[DESK], env={'OMP_WAIT_POLICY': 'PASSIVE', **env})))
+            stack.enter_context(_kept_running(lambda: _start('desk', str(app.chapter), env[DESK],
+                                                             env={'OMP_WAIT_POLICY': 'PASSIVE', **env})))
         words = [f'--{name}={value}' for name, value in settings.items()]
         process, heard = _start('launcher', str(app.path), '--no-browser', *words, env=env), deque(maxlen=50)
         threading.Thread(target=lambda: heard.extend(process.stderr), daemon=True).start()

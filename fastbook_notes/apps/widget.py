@@ -43,7 +43,7 @@ _SENSELESS = ArithmeticError, KeyError, TypeError, ValueError, TraitError
 class AppWidget(anywidget.AnyWidget):
     "A widget that takes nothing from a browser but the traits that are tagged `asked`, and the messages that `requests` describes"
     requests = TypeAdapter(None) # What pydantic makes of a message before `receive` gets it
-    in_words = in_html = '' # What is seen where no widget can be shown
+    in_words, in_html = '', '' # What is seen where no widget can be shown
 
     def _handle_msg(self, msg):
         "Take a message from a browser"

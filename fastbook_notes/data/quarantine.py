@@ -160,7 +160,8 @@ def _read_log(
             continue
         names = [entry.get('from'), entry.get('to')] if isinstance(entry, dict) else [None]
         ours = all(lies_inside(folder, name) for name in names) and folder/names[1] not in (log, log.parent)
-        if not ours or [PurePath(name).parts[0] == QUARANTINE_FOLDER for name in names] not in ([False, True], [False, 'batch' not in entry]):
+        aside = [PurePath(name).parts[0] == QUARANTINE_FOLDER for name in names] if ours else []
+        if aside not in ([False, True], [False, 'batch' not in entry]):
             raise NotesError(f'Line {number} of {log} is not one that quarantine wrote; move the files back by hand.')
         entries.append(entry)
     return entries, damaged
