@@ -7,6 +7,7 @@ import time
 import urllib.request
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socket import SO_RCVBUF, SOL_SOCKET
 from urllib.error import HTTPError
@@ -16,7 +17,7 @@ import pytest
 from jupyter_server.services.kernels.connection.base import deserialize_msg_from_ws_v1, serialize_msg_to_ws_v1
 from tornado.httpclient import HTTPClientError, HTTPRequest
 from tornado.websocket import websocket_connect
-from websocket import create_connection
+from websocket import WebSocketException, create_connection
 
 V1 = 'v1.kernel.websocket.jupyter.org'
 MOST = 3 # Visitors at a time, in these tests
@@ -222,18 +223,18 @@ def test_the_pads_are_light(digits, page, record_property):
 
 def test_a_browser_that_does_not_listen_fills_no_memory(digits, record_property):
     "It asks for all weights again and again, and reads nothing"
-    from fastbook_notes.apps.launcher import UNREAD
     address, server, _ = digits
     channels = f'{address.replace("http", "ws")}api/kernels/{kernel_of(get(address)[1])}/channels'
     before = server.memory_info().rss
     socket = create_connection(channels, subprotocols=[V1], suppress_origin=True, sockopt=[(SOL_SOCKET, SO_RCVBUF, 4096)])
     socket.send_binary(message('comm_open', {'comm_id': 'control', 'target_name': 'jupyter.widget.control', 'data': {}}))
     everything = {'comm_id': 'control', 'data': {'method': 'request_states'}}
-    for _ in range(600): socket.send_binary(message('comm_msg', everything))
+    with suppress(OSError, WebSocketException): # It is closed on the way
+        for _ in range(2000): socket.send_binary(message('comm_msg', everything))
     sizes = [before]
     while len(sizes) < 12 or sizes[-1] > sizes[-6] + 1e6:
         time.sleep(0.5)
         sizes.append(server.memory_info().rss)
     socket.close(timeout=1)
     record_property('figure', f'Apps: a browser that asks and does not listen: the server grew by {(max(sizes) - before)/1e6:.0f} MB')
-    assert max(sizes) - before < 3*UNREAD
+    assert max(sizes) - before < 300e6 # Much is on its way when it is closed; unlimited, it was 500 MB

@@ -325,7 +325,7 @@ def test_many_uploads_leave_nothing_behind(opened, served):
     "100 uploads in a row: the memory of the kernel and of the model's process stays where it is, and the page keeps a few answers"
     page = opened('cat_or_dog')
     ours = psutil.Process(os.getpid()).children(recursive=True)
-    ours = {kind: [p for p in ours if kind in ' '.join(p.cmdline())] for kind in ('ipykernel', 'main() 1 ')}
+    ours = {kind: [p for p in ours if kind in ' '.join(p.cmdline())] for kind in ('ipykernel', 'picture_app import main; main() 1 ')}
     both = [max(found, key=lambda p: p.create_time()) for found in ours.values()]
     memory = lambda: sum(p.memory_info().rss for p in both)
 

@@ -87,8 +87,7 @@ class GuardedConnection(ZMQChannelsWebsocketConnection):
     "A connection to a kernel that closes when it meets a message that can't be one, or a browser that asks and doesn't listen"
     def connect(self):
         "Begin to pass messages on"
-        self.stream = self.websocket_handler.ws_connection.stream # type: ignore[union-attr]
-        self.stream.max_write_buffer_size = UNREAD
+        self.websocket_handler.ws_connection.stream.max_write_buffer_size = UNREAD # type: ignore[union-attr]
         return super().connect()
 
     @property
@@ -96,7 +95,7 @@ class GuardedConnection(ZMQChannelsWebsocketConnection):
 
     def _write(self, message, binary=False):
         try: return self.websocket_handler.write_message(message, binary)
-        except StreamBufferFullError: self.stream.close()
+        except StreamBufferFullError: self.websocket_handler.ws_connection.stream.close() # type: ignore[union-attr]
 
     def handle_incoming_message(self, incoming_msg):
         "Pass a message on, if it is one"

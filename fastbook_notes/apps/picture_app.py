@@ -6,12 +6,14 @@ Docs: https://fastbook-notes.github.io/fastbook_notes/apps/picture_app.html.md""
 
 # %% auto #0
 __all__ = ['MAX_UPLOAD', 'heat_picture', 'Guide', 'Desk', 'PictureApp', 'package_photos', 'find_guide', 'cat_or_dog_app',
-           'breeds_app', 'labels_app']
+           'breeds_app', 'labels_app', 'main']
 
 # %% ../../nbs/apps/picture_app.ipynb #254845b5
 import io
 import json
 import os
+import sys
+import threading
 from collections.abc import Callable
 from functools import cached_property
 from importlib.util import find_spec
@@ -23,7 +25,7 @@ import traitlets
 from PIL import Image, ImageOps
 from pydantic import BaseModel, Field, TypeAdapter
 
-from .desk import DESK, RemoteDesk
+from .desk import DESK, RemoteDesk, open_desk
 from .serving import APPS, App
 from .widget import AppWidget, front_end
 from ..chapters import find_chapter
@@ -296,3 +298,11 @@ def labels_app(
 ) -> PictureApp: # Likewise
     "Everything that is in a picture, with a threshold to move"
     return PictureApp("What's in the picture", _desk(6, data))
+
+# %% ../../nbs/apps/picture_app.ipynb #c9e73407
+def main():
+    "Be the desk of a server; the arguments are a chapter's number and the file that says where the desk is"
+    threading.Thread(target=lambda: (sys.stdin.buffer.read(), os._exit(0)), daemon=True).start()
+    chapter, place = sys.argv[1:]
+    threading.Thread(target=RemoteDesk(place).answer, args=({'kind': 'hello'},), daemon=True).start()
+    open_desk(Desk(lambda: find_guide(int(chapter))), Path(place))

@@ -136,7 +136,7 @@ def server_settings(
     page = dict(template='notes', show_tracebacks=False, file_allowlist=[], allow_template_override='NO', allow_theme_override='NO',
                 multi_kernel_manager_class='fastbook_notes.apps.launcher.LimitedKernels')
     server = dict(ip=host, port=port, port_retries=0, base_url=path, log_level='WARN', tornado_settings=checks, auto_token=token)
-    kernels = dict(cull_idle_timeout=1800, cull_interval=60, allow_tracebacks=False)
+    kernels = dict(cull_idle_timeout=1800, cull_interval=60, allow_tracebacks=False, buffer_offline_messages=False)
     sections = {'Voila': server, 'VoilaConfiguration': page, 'MappingKernelManager': kernels, 'LimitedKernels': dict(most=VISITORS),
                 'KernelManager': dict(shutdown_wait_time=2), 'AppServer': dict(scratch=scratch)}
     return {f'{section}.{name}': value for section, settings in sections.items() for name, value in settings.items()}
@@ -239,7 +239,7 @@ def serving(
         env |= dict.fromkeys(('TMPDIR', 'TEMP', 'TMP'), str(scratch))
         if app.chapter:
             env[DESK] = str(scratch/'desk.json')
-            stack.enter_context(_kept_running(lambda: _start('desk', str(app.chapter), env[DESK],
+            stack.enter_context(_kept_running(lambda: _start('picture_app', str(app.chapter), env[DESK],
                                                              env={'OMP_WAIT_POLICY': 'PASSIVE', **env})))
         words = [f'--{name}={value}' for name, value in settings.items()]
         process, heard = _start('launcher', str(app.path), '--no-browser', *words, env=env), deque(maxlen=50)
