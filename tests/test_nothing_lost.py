@@ -39,7 +39,7 @@ class Place:
     def contents(self): return {p.name: p.read_bytes() for sub in ('pets', 'mine') for p in (self.folder/sub).rglob('*') if p.is_file()}
 
     def start(self, words=None, limit=None):
-        env = {**os.environ, 'TMPDIR': str(self.folder/'tmp'), 'FASTBOOK_NOTES_CACHE': str(self.folder/'cache'), 'PYTHONDONTWRITEBYTECODE': '1'}
+        env = {**os.environ, 'TMPDIR': str(self.folder/'tmp'), 'FASTBOOK_NOTES_CACHE': str(self.folder/'cache')}
         code = CALL.format('' if limit is None else FULL.format(limit))
         return subprocess.Popen([sys.executable, '-c', code, *(words or self.words)], cwd=self.folder, env=env, text=True,
                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE)
