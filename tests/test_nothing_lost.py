@@ -96,6 +96,23 @@ def test_two_at_a_time(command, tmp_path):
     place.check(whole=True)
 
 
+def test_a_lock_is_held_by_one_and_leaves_no_file(tmp_path):
+    "Eight processes count to 400 together, each time under the lock, whose file goes while others wait for it"
+    from fastbook_notes.files import locked
+    counter = tmp_path/'counter'
+    counter.write_text('0')
+    children = []
+    for _ in range(8):
+        if child := os.fork(): children.append(child)
+        else:
+            sys.stdout = open(os.devnull, 'w')
+            for _ in range(50):
+                with locked(counter): counter.write_text(str(int(counter.read_text()) + 1))
+            os._exit(0)
+    assert [os.waitpid(child, 0)[1] for child in children] == [0]*8
+    assert counter.read_text() == '400' and list(tmp_path.iterdir()) == [counter]
+
+
 def test_what_a_release_is_checked_for():
     "It is looked up for known weaknesses before it is published, and says what it installs; SECURITY.md says how to report"
     release = yaml.safe_load((ROOT/'.github'/'workflows'/'release.yaml').read_text())['jobs']
