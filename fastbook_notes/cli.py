@@ -278,7 +278,6 @@ def apps_command(
     print(f'{found.name}: making ready what it needs ...', flush=True)
     from fastbook_notes.data.datasets import absolute_path
     if data and data not in ('sample', 'full'): data = str(absolute_path(data))
-    _end_when_told()
     try:
         if model: check_model(found, model := model.expanduser().absolute())
         else: model = prepare_app(found, data, _tell)
@@ -295,6 +294,7 @@ def main():
     "The command `fastbook-notes`; in a log, where a bar can't be redrawn, bars are written rarely"
     if not sys.stderr.isatty(): os.environ.setdefault('TQDM_MININTERVAL', '10')
     for stream in (sys.stdout, sys.stderr): stream.reconfigure(errors='backslashreplace')
+    _end_when_told()
     try: app(prog_name='fastbook-notes')
     except NotesError as e:
         print(f'fastbook-notes: {e}', file=sys.stderr)

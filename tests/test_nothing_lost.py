@@ -86,6 +86,19 @@ def test_killed(command, tmp_path, record_property):
     record_property('figure', f'{command}: {trials} killed, {len(LIMITS)} with a full disk; 0 lost')
 
 
+@pytest.mark.parametrize('command', ['get', 'check'])
+def test_told_to_end(command, tmp_path):
+    "At random times of its life; it cleans up"
+    rng = random.Random(7)
+    for trial in range(3):
+        place = Place(tmp_path/f'{trial}', command)
+        process = place.start()
+        time.sleep(rng.uniform(0.5, 1.6))
+        process.terminate()
+        process.communicate(timeout=60)
+        place.check(whole=True)
+
+
 @pytest.mark.parametrize('command', COMMANDS)
 def test_two_at_a_time(command, tmp_path):
     place = Place(tmp_path/'here', command)
