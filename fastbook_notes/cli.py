@@ -267,6 +267,7 @@ def apps_command(
     model: Annotated[Path | None, typer.Option(metavar='DIR', help='Your own model, from save_model or `fastbook-notes train`.')] = None,
     port: Annotated[int, typer.Option(help='Where it listens; if that is taken, the next free one.')] = 8866,
     host: Annotated[str, typer.Option(help='Who can reach it; by default, this machine only.')] = '127.0.0.1',
+    token: Annotated[str, typer.Option(help='What visitors have to know; one is made if others can reach the app.')] = '',
     base_url: Annotated[str, typer.Option(metavar='PATH|ADDRESS', help='Where a proxy shows it, e.g. https://example.org/pets/.')] = '/',
     show: Annotated[bool, typer.Option('--open', help='Open the page in a browser.')] = False,
 ):
@@ -275,17 +276,16 @@ def apps_command(
     if name is None:
         for found in APPS: print(f'{found.name:<12}{found.says}')
         return
-    from fastbook_notes.data.datasets import absolute_path
     found, data = find_app(name), data or os.environ.get('FASTBOOK_NOTES_DATA')
     public_place(base_url)
-    if data and data not in ('sample', 'full'): data = str(absolute_path(data))
     print(f'{found.name}: making ready what it needs ...', flush=True)
-    _end_when_told()
+    from fastbook_notes.data.datasets import absolute_path
+    if data and data not in ('sample', 'full'): data = str(absolute_path(data))
     try:
         if model: check_model(found, model := model.expanduser().absolute())
         else: model = prepare_app(found, data, _tell)
         _tell(f'{found.name}: starting the server ...')
-        with serving(found, port, host, data, _tell, model, base_url) as (address, process):
+        with serving(found, port, host, data, _tell, model, base_url, token) as (address, process):
             _tell(f'{found.name} is at {address}; Ctrl-C ends it.')
             if show: webbrowser.open(address)
             process.wait()
@@ -313,6 +313,7 @@ def main():
         getattr(sys, name).reconfigure(errors='backslashreplace')
     if not sys.stderr.isatty(): os.environ.setdefault('TQDM_MININTERVAL', '10')
     os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE') # PyTorch's threads sleep while they wait, and leave their core to other programs
+    _end_when_told()
     try:
         _check_place()
         try: app(prog_name='fastbook-notes')

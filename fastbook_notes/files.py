@@ -117,4 +117,7 @@ def locked(
             except Timeout as e:
                 raise NotesError(f'Another process has been busy with {place} for {patience:.0f} s; end it, or try again later.') from e
     try: yield
-    finally: lock.release()
+    finally:
+        if os.name != 'nt':
+            with suppress(OSError): os.unlink(lock.lock_file) # While it is held: whoever waits for a file that is gone begins anew
+        lock.release()

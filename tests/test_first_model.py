@@ -12,7 +12,7 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 from conftest import ROOT
-from fastbook_notes.apps.picture_app import PictureApp, find_guide, package_photos
+from fastbook_notes.apps.picture_app import Desk, PictureApp, find_guide, package_photos
 from fastbook_notes.data.drawings.breeds import BREEDS
 from fastbook_notes.errors import NotesError
 from fastbook_notes.models.imagenet_words import SYNONYMS
@@ -168,8 +168,8 @@ def test_an_app_is_served_without_training(own_cache, monkeypatch):
     from fastbook_notes.apps.serving import find_app, prepare_app
     monkeypatch.setattr('fastbook_notes.train.chapter_model', lambda *_: pytest.fail('it trained'))
     assert prepare_app(find_app('cat_or_dog')) is None
-    app, sent = PictureApp('Cat or dog', lambda: find_guide(1)), []
+    app, sent = PictureApp('Cat or dog', Desk(lambda: find_guide(1))), []
     app.send = lambda content, buffers=None: sent.append((content, buffers))
-    app.receive({'kind': 'hello'}, [])
-    app.receive({'kind': 'sample', 'index': 1, 'id': 3}, [])
+    for content in ({'kind': 'hello'}, {'kind': 'sample', 'index': 1, 'id': 3}):
+        app._handle_msg({'content': {'data': {'method': 'custom', 'content': content}}, 'buffers': []})
     assert [content['kind'] for content, _ in sent] == ['state', 'ready', 'answer'] and 'espresso' in sent[-1][0]['neither']

@@ -50,7 +50,7 @@ LIGHT = ('errors', 'quiet_imports', 'files', 'chapters', 'cli', 'mnist_basics',
          *(module for module in MODULES if module.startswith('data.drawings')), 'data.datasets', 'data.pictures',
          'data.picture_formats', 'data.downloads',
          'data.dataset_checks', 'data.tables', 'data.quarantine',
-         'apps.serving', 'apps.digit_pad', 'apps.line_pad', 'apps.cleaner', 'apps.quiz')
+         'apps.serving', 'apps.widget', 'apps.desk', 'apps.digit_pad', 'apps.line_pad', 'apps.cleaner', 'apps.quiz')
 # What imports fastai is looked at in one process, where fastai was imported before: that alone takes seconds, and changes what it likes.
 # The launcher is a program: it is started, never imported.
 GROUPS = {'light': list(LIGHT), 'with fastai': ['fastai.vision.all', *(m for m in MODULES if m not in (*LIGHT, 'apps.launcher'))]}

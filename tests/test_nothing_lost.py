@@ -1,0 +1,134 @@
+"Commands that write: a full disk, kill -9, two at a time, odd names; then what was there is there, and nothing is left behind."
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from conftest import ROOT
+
+pytestmark = pytest.mark.skipif(os.name == 'nt', reason='limits and kills as POSIX has them')
+FULL = 'import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({0}, {0})); '
+CALL = 'import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); {}from fastbook_notes.cli import main; main()'
+COMMANDS = {'lab': ['lab', 'mine', '--copy-only'], 'get': ['data', 'get', 'MNIST_SAMPLE'], 'check': ['data', 'check', 'pets', '--apply'],
+            'undo': ['data', 'check', 'pets', '--undo']}
+LIMITS = 0, 3000
+TRIALS = {'full': 0, 'killed': 0}
+
+
+class Place:
+    "A folder of a person's with pictures and a changed notebook, and what a command may write beside it"
+    def __init__(self, folder, command):
+        self.folder, self.words, self.begun = folder, COMMANDS[command], False
+        (folder/'mine').mkdir(parents=True)
+        (folder/'tmp').mkdir()
+        (folder/'mine'/'01_intro.ipynb').write_text('{"my": "notes"}')
+        for i, name in enumerate(('a b.png', 'ü.png', '-x.png', "it's.png")):
+            (folder/'pets'/'train'/'cat').mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.random.default_rng(i).integers(0, 255, (16, 16, 3), dtype='uint8')).save(folder/'pets'/'train'/'cat'/name)
+        for i in range(3): (folder/'pets'/'train'/'cat'/f'bad{i}.png').write_bytes(b'bad %d' % i)
+        self.owned = self.contents()
+        if command == 'undo': assert self.start(['data', 'check', 'pets', '--apply']).wait(60) == 0
+
+    def contents(self): return {p.name: p.read_bytes() for sub in ('pets', 'mine') for p in (self.folder/sub).rglob('*') if p.is_file()}
+
+    def start(self, words=None, limit=None):
+        env = {**os.environ, 'TMPDIR': str(self.folder/'tmp'), 'FASTBOOK_NOTES_CACHE': str(self.folder/'cache')}
+        code = CALL.format('' if limit is None else FULL.format(limit))
+        return subprocess.Popen([sys.executable, '-c', code, *(words or self.words)], cwd=self.folder, env=env, text=True,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    def check(self, whole):
+        "What was a person's is there, to the byte; after a command that could end, nothing else is"
+        now = self.contents()
+        assert {name: now.get(name) for name in self.owned} == self.owned
+        if whole: assert [p for p in self.folder.rglob('*') if p.suffix in ('.part', '.lock') or p.name.startswith('.building')] == []
+        if whole: assert list((self.folder/'tmp').iterdir()) == []
+
+
+@pytest.mark.parametrize('limit', LIMITS)
+@pytest.mark.parametrize('command', COMMANDS)
+def test_a_full_disk(command, limit, tmp_path):
+    "It is said in a line, unless there was room enough; with room, the same command goes on"
+    place = Place(tmp_path/'here', command)
+    process = place.start(limit=limit)
+    said, wrong = process.communicate(timeout=120)
+    assert process.returncode in (0, 2) and 'Traceback' not in wrong, wrong
+    assert process.returncode == 0 or wrong.startswith('fastbook-notes: ') and len(wrong.splitlines()) == 1, wrong
+    place.check(whole=True)
+    again = place.start()
+    said, wrong = again.communicate(timeout=120)
+    assert again.returncode == 0 or 'was set aside here' in wrong, wrong
+    place.check(whole=True)
+
+
+@pytest.mark.parametrize('command', COMMANDS)
+def test_killed(command, tmp_path, record_property):
+    "At random times of its life; then the same command goes on"
+    rng, trials = random.Random(6), 3
+    for trial in range(trials):
+        place = Place(tmp_path/f'{trial}', command)
+        process = place.start()
+        time.sleep(rng.uniform(0.5, 1.6))
+        process.kill()
+        process.communicate()
+        place.check(whole=False)
+        again = place.start()
+        said, wrong = again.communicate(timeout=120)
+        assert again.returncode == 0 or 'was set aside here' in wrong, wrong
+        place.check(whole=False)
+    record_property('figure', f'{command}: {trials} killed, {len(LIMITS)} with a full disk; 0 lost')
+
+
+@pytest.mark.parametrize('command', ['get', 'check'])
+def test_told_to_end(command, tmp_path):
+    "At random times of its life; it cleans up"
+    rng = random.Random(7)
+    for trial in range(3):
+        place = Place(tmp_path/f'{trial}', command)
+        process = place.start()
+        time.sleep(rng.uniform(0.5, 1.6))
+        process.terminate()
+        process.communicate(timeout=60)
+        place.check(whole=True)
+
+
+@pytest.mark.parametrize('command', COMMANDS)
+def test_two_at_a_time(command, tmp_path):
+    place = Place(tmp_path/'here', command)
+    for process in [place.start(), place.start()]:
+        said, wrong = process.communicate(timeout=120)
+        assert process.returncode in (0, 1) or 'was set aside here' in wrong, wrong
+        assert 'Traceback' not in wrong
+    place.check(whole=True)
+
+
+def test_a_lock_is_held_by_one_and_leaves_no_file(tmp_path):
+    "Eight processes count to 400 together, each time under the lock, whose file goes while others wait for it"
+    from fastbook_notes.files import locked
+    counter = tmp_path/'counter'
+    counter.write_text('0')
+    children = []
+    for _ in range(8):
+        if child := os.fork(): children.append(child)
+        else:
+            sys.stdout = open(os.devnull, 'w')
+            for _ in range(50):
+                with locked(counter): counter.write_text(str(int(counter.read_text()) + 1))
+            os._exit(0)
+    assert [os.waitpid(child, 0)[1] for child in children] == [0]*8
+    assert counter.read_text() == '400' and list(tmp_path.iterdir()) == [counter]
+
+
+def test_what_a_release_is_checked_for():
+    "It is looked up for known weaknesses before it is published, and says what it installs; SECURITY.md says how to report"
+    release = yaml.safe_load((ROOT/'.github'/'workflows'/'release.yaml').read_text())['jobs']
+    steps = '\n'.join(json.dumps(step) for step in release['build']['steps'])
+    assert steps.index('pip_audit --path') < steps.index('upload-artifact') and 'sbom.cdx.json' in release['announce']['steps'][-1]['run']
+    assert 'How to report' in (ROOT/'SECURITY.md').read_text()
