@@ -158,7 +158,8 @@ def _read_log(
         if entry is None:
             damaged.append(number)
             continue
-        names = [entry.get('from'), entry.get('to')] if isinstance(entry, dict) else [None]
+        if not isinstance(entry, dict): entry = {}
+        names = [entry.get('from'), entry.get('to')]
         ours = all(lies_inside(folder, name) for name in names) and folder/names[1] not in (log, log.parent)
         aside = [PurePath(name).parts[0] == QUARANTINE_FOLDER for name in names] if ours else []
         if aside not in ([False, True], [False, 'batch' not in entry]):
