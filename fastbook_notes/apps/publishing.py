@@ -59,7 +59,8 @@ def _packed(
     "A weight in fewer bytes"
     values, name = numpy_helper.to_array(weight), weight.name
     if kind == 'float16':
-        return [numpy_helper.from_array(values.astype('float16'), f'{name}.half')], helper.make_node('Cast', [f'{name}.half'], [name], to=1)
+        with np.errstate(over='ignore'): half = numpy_helper.from_array(values.astype('float16'), f'{name}.half')
+        return [half], helper.make_node('Cast', [half.name], [name], to=TensorProto.FLOAT)
     scale = np.maximum(np.abs(values).reshape(len(values), -1).max(1)/127, 1e-12).astype('float32')
     whole = np.rint(values/scale.reshape(-1, *[1]*(values.ndim - 1))).astype('int8')
     kept = {f'{name}.whole': whole, f'{name}.scale': scale, f'{name}.zero': np.zeros(len(scale), 'int8')}
@@ -172,7 +173,7 @@ def small_body(
         if gap <= MOST_GAP.get(kind, 0.005): return found, dict(weights=kind, pictures=len(pictures), gap=round(gap, 5))
     raise NotesError("onnxruntime gives other answers than the model, so no page is made; use other versions of torch and onnxruntime.")
 
-# %% ../../nbs/apps/publishing.ipynb #a7f591ed
+# %% ../../nbs/apps/publishing.ipynb #5549a0c8
 ENGINE_FILES = ('ort.wasm.bundle.min.mjs', 'ort-wasm-simd-threaded.wasm')
 
 def engine_folder() -> Path: # Where `ENGINE_FILES` are
@@ -189,7 +190,7 @@ def _engine() -> dict[str, bytes]: # By file of the page
     licences = {f'engine/{name}': (python/name).read_bytes() for name in ('LICENSE', 'ThirdPartyNotices.txt')}
     return {f'engine/{ENGINE_FILES[0]}': script, f'engine/{ENGINE_FILES[1]}.gz': gzip.compress(binary, mtime=0), **licences}
 
-# %% ../../nbs/apps/publishing.ipynb #5c9b634b
+# %% ../../nbs/apps/publishing.ipynb #5c6190f6
 def _large(file, data): return dict(file=file, bytes=len(data), digest=hashlib.sha256(data).hexdigest()[:16])
 
 def page_description(
@@ -210,7 +211,7 @@ def page_description(
                 layers=[dict(kind=kind, inputs=i, outputs=o) for kind, i, o, *_ in steps],
                 picture=described.picture.model_dump(), check=check, **large)
 
-# %% ../../nbs/apps/publishing.ipynb #945457f1
+# %% ../../nbs/apps/publishing.ipynb #5c9b634b
 PAGE = FRONT_ENDS/'published'
 
 
@@ -229,7 +230,7 @@ def _title_of(
     heading = re.search(r'^# (.+)$', card, re.MULTILINE)
     return heading[1].strip() if heading else folder.absolute().name
 
-# %% ../../nbs/apps/publishing.ipynb #e8bcf0a5
+# %% ../../nbs/apps/publishing.ipynb #945457f1
 def _says(
     predictor:Predictor, # The model
 ) -> str: # HTML
@@ -278,7 +279,7 @@ def page_files(
     readme = _filled('README.md', {**words, **check, 'title': json.dumps(title), 'heading': title})
     return {**engine, **large, 'README.md': readme, 'service-worker.js': worker.encode(), **shell}
 
-# %% ../../nbs/apps/publishing.ipynb #cbce9e81
+# %% ../../nbs/apps/publishing.ipynb #c9b147a8
 def _check_place(
     out:Path, # Where a page is to be
 ):
