@@ -107,8 +107,8 @@ def odd_files():
 def test_nothing_large_is_fetched_before_the_reader_asks(pages):
     page = pages('cats')
     names = {url.rpartition('/')[2] for url in page.asked}
-    assert names <= {'', 'page.css', 'page.js', 'picture_app.js', 'model.json', 'icon.svg', 'manifest.webmanifest'}
-    assert page.locator('#load').inner_text().startswith('Load the model (10.')
+    assert names <= {'', 'page.css', 'page.js', 'answering.js', 'picture_app.js', 'model.json', 'icon.svg', 'manifest.webmanifest'}
+    assert page.locator('.loading button').inner_text().startswith('Load the model (10.')
     assert 'nothing is uploaded' in page.locator('main').inner_text()
 
 
@@ -120,7 +120,7 @@ def test_same_answers_on_photos_and_odd_files(pages, site):
     page = pages('labels')
     gaps |= {f'labels of {name}': gap(page, site['labels'].predictor, name, data) for name, data in list(files.items())[:6]}
     assert {name: value for name, value in gaps.items() if not value <= SAME} == {}
-    assert page.locator('#load').is_hidden() and 'works without a connection' in page.locator('.loading').inner_text()
+    assert page.locator('.loading button').is_hidden() and 'works without a connection' in page.locator('.loading').inner_text()
 
 
 def test_same_answers_of_a_head_with_several_layers(pages, site):

@@ -15,7 +15,6 @@ import json
 import re
 from collections.abc import Callable
 from html import escape
-from importlib.util import find_spec
 from pathlib import Path
 from string import Template
 
@@ -150,9 +149,10 @@ def largest_gap(
     pixels, (pools, steps) = torch.stack([predictor.prepare(picture) for picture in pictures]), head_steps(predictor.parts[1])
     mean, std = (np.float32(getattr(predictor.description.picture, name)).reshape(-1, 1, 1) for name in ('mean', 'std'))
     with torch.inference_mode(): inputs, theirs = (predictor.scaled(pixels).numpy() - mean)/std, predictor.probabilities(pixels)
-    try: session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=['CPUExecutionProvider'])
+    try:
+        session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=['CPUExecutionProvider'])
+        found = [head_activations(session.run(None, {'pictures': few[None]})[0], pools, steps) for few in inputs]
     except Exception: return float('inf')
-    found = [head_activations(session.run(None, {'pictures': few[None]})[0], pools, steps) for few in inputs]
     gap = (predictor.to_probabilities(torch.from_numpy(np.concatenate(found))) - theirs).abs().max().item()
     return gap if np.isfinite(gap) else float('inf')
 
@@ -185,7 +185,7 @@ def engine_folder() -> Path: # Where `ENGINE_FILES` are
 
 def _engine() -> dict[str, bytes]: # By file of the page
     "The engine packed, and its licences, which are those of the Python package"
-    folder, python = engine_folder(), Path(find_spec('onnxruntime').origin).parent
+    folder, python = engine_folder(), Path(onnxruntime.__file__).parent
     script, binary = ((folder/name).read_bytes() for name in ENGINE_FILES)
     licences = {f'engine/{name}': (python/name).read_bytes() for name in ('LICENSE', 'ThirdPartyNotices.txt')}
     return {f'engine/{ENGINE_FILES[0]}': script, f'engine/{ENGINE_FILES[1]}.gz': gzip.compress(binary, mtime=0), **licences}
@@ -268,7 +268,7 @@ def page_files(
     version = re.search(r'ONNX Runtime Web v([\d.]+)', engine[f'engine/{ENGINE_FILES[0]}'][:500].decode())
     words = dict(title=escape(title), says=_says(predictor), card=_card_page(predictor.card), version=version[1] if version else '',
                  megabytes=f'{sum(map(len, large.values()))/1e6:.1f}')
-    shell = {name: (PAGE/name).read_bytes() for name in ('page.js', 'worker.js', 'preparation.js', 'icon.svg')}
+    shell = {name: (PAGE/name).read_bytes() for name in ('page.js', 'answering.js', 'worker.js', 'preparation.js', 'icon.svg')}
     shell |= {'picture_app.js': front_end('parts.js', 'picture_app.js').encode(),
               'page.css': front_end('apps.css', 'picture_app.css', 'published/page.css').encode(),
               'manifest.webmanifest': _manifest(title), 'model.json': json.dumps(page_description(predictor, check, large, title)).encode(),

@@ -2,20 +2,22 @@
 import * as ort from "./engine/ort.wasm.bundle.min.mjs";
 import { filtered, prepare, resample } from "./preparation.js";
 
-const SIDE = 320, FOLDER = new URL(".", self.location), CACHE = `fastbook-notes ${FOLDER.pathname}`;
+const SIDE = 320;
 let model = null, session = null, layers = null;
 
 // ---- files: from the browser's cache, or fetched once with word of how much has come
 const away = () => { throw new Error("there is no connection, or the server is away"); };
-const fetched = async ({ file, bytes, digest }, cache, came) => {
-  const address = new URL(`${file}?${digest}`, FOLDER).href, kept = await cache?.match(address);
+const fetched = async ({ file, bytes, digest }, place, came) => {
+  const address = new URL(`${file}?${digest}`, place);
+  const cache = await self.caches?.open(`fastbook-notes ${new URL(".", address).pathname}`).catch(() => null); // None in a private window, or by plain http
+  const kept = await cache?.match(address);
   if (kept) { came(bytes); return new Uint8Array(await kept.arrayBuffer()); }
   const answer = await fetch(address).catch(away);
   if (!answer.ok) throw new Error(`${file} isn't there (${answer.status})`);
   const parts = [], reader = answer.body.getReader();
   for (let part = await reader.read().catch(away); !part.done; part = await reader.read().catch(away)) { parts.push(part.value); came(part.value.length); }
   const whole = new Blob(parts);
-  for (const old of await cache?.keys() ?? []) if (new URL(old.url).pathname === new URL(address).pathname) await cache.delete(old);
+  for (const old of await cache?.keys() ?? []) if (new URL(old.url).pathname === address.pathname) await cache.delete(old);
   await cache?.put(address, new Response(whole)).catch(() => {}); // A full disk only means that it comes again next time
   return new Uint8Array(await whole.arrayBuffer());
 };
@@ -26,12 +28,11 @@ const single = (bytes) => Float32Array.from(new Uint16Array(bytes.buffer), (v) =
   return sign * (power ? 2 ** (power - 15) * (1 + rest / 1024) : 2 ** -24 * rest);
 });
 
-const load = async (told) => {
-  model ??= await (await fetch("model.json").catch(away)).json();
+const load = async (place, told) => {
+  model ??= await (await fetch(new URL("model.json", place)).catch(away)).json();
   const files = [model.engine, model.body, model.head], total = files.reduce((sum, { bytes }) => sum + bytes, 0);
-  const cache = self.caches ? await caches.open(CACHE) : null;
   let came = 0;
-  const [engine, body, head] = await Promise.all(files.map((file) => fetched(file, cache, (n) => { came += n; told(Math.min(1, came / total)); })));
+  const [engine, body, head] = await Promise.all(files.map((file) => fetched(file, place, (n) => { came += n; told(Math.min(1, came / total)); })));
   ort.env.wasm.numThreads = 1;
   ort.env.wasm.wasmBinary = await unpacked(engine);
   session = await ort.InferenceSession.create(body, { executionProviders: ["wasm"] });
@@ -111,10 +112,10 @@ const answer = async (bytes) => {
 
 // One thing after the other, in the order in which they were asked
 let last = Promise.resolve();
-const take = async ({ data: { id, bytes } }) => {
+const take = async ({ data: { id, bytes, place } }) => {
   try {
     if (!session) {
-      await load((share) => postMessage({ share }));
+      await load(place, (share) => postMessage({ share }));
       postMessage({ loaded: true });
     }
     if (bytes) postMessage({ id, ...await answer(bytes) });
