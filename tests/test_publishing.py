@@ -228,7 +228,7 @@ def test_pictures_are_prepared_as_in_python(pages):
 def test_opens_and_answers_without_a_connection(pages):
     page, data = pages('cats'), encoded(scene(300, 200), 'PNG')
     before = ask(page, 'before.png', data)
-    page.wait_for_function('document.querySelector(".loading").textContent.includes("without a connection")', timeout=WAIT)
+    page.wait_for_function('() => document.querySelector(".loading").textContent.includes("without a connection")', timeout=WAIT)
     page.context.set_offline(True)
     try:
         page.reload()

@@ -100,9 +100,18 @@ export const resample = ({ width, height, channels, data }, [across, downwards],
 
 // The first step reads the picture in strips, on white, so that a large one is never in memory twice
 const STRIP = 256;
+export const easel = (options) => { // One canvas for all pictures, so that nothing waits to be collected
+  let context = null;
+  return (width, height) => {
+    context ??= new OffscreenCanvas(1, 1).getContext("2d", options);
+    Object.assign(context.canvas, { width, height });
+    return context;
+  };
+};
+const strips = easel({ willReadFrequently: true });
 const read = (bitmap, channels, [across, downwards]) => {
   const { width, height } = bitmap, between = new Uint8ClampedArray(height * across.length * channels);
-  const context = new OffscreenCanvas(width, Math.min(STRIP, height)).getContext("2d", { willReadFrequently: true });
+  const context = strips(width, Math.min(STRIP, height));
   for (let top = 0; top < height; top += STRIP) {
     const rows = Math.min(STRIP, height - top);
     context.fillStyle = "white";

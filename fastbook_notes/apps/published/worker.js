@@ -1,8 +1,8 @@
 // The model, in a thread of its own: loads what the page's reader asked for, then takes photos and gives probabilities and where it looked
 import * as ort from "./engine/ort.wasm.bundle.min.mjs";
-import { filtered, prepare, resample } from "./preparation.js";
+import { easel, filtered, prepare, resample } from "./preparation.js";
 
-const SIDE = 320;
+const SIDE = 320, photos = easel(), glows = easel();
 let model = null, session = null, layers = null;
 
 // ---- files: from the browser's cache, or fetched once with word of how much has come
@@ -77,19 +77,19 @@ const shown = (bitmap) => {
   const { width, height } = bitmap, side = Math.min(width, height), scale = Math.min(1, SIDE / Math.max(width, height));
   const from = model.several ? [0, 0, width, height] : [(width - side) / 2, (height - side) / 2, side, side];
   const size = model.several ? [width, height].map((n) => Math.max(1, Math.round(scale * n))) : [SIDE, SIDE];
-  const canvas = new OffscreenCanvas(...size), context = canvas.getContext("2d");
+  const context = photos(...size);
   context.fillStyle = "white";
   context.fillRect(0, 0, ...size);
   context.imageSmoothingQuality = "high";
   context.drawImage(bitmap, ...from, 0, 0, ...size);
-  return canvas.convertToBlob({ type: "image/jpeg", quality: 0.85 });
+  return context.canvas.convertToBlob({ type: "image/jpeg", quality: 0.85 });
 };
 const heat = (map) => {
-  const { data } = resample(map, [map.width, map.height].map((n) => filtered(n, SIDE, "bicubic"))), canvas = new OffscreenCanvas(SIDE, SIDE), context = canvas.getContext("2d");
+  const { data } = resample(map, [map.width, map.height].map((n) => filtered(n, SIDE, "bicubic"))), context = glows(SIDE, SIDE);
   const image = context.createImageData(SIDE, SIDE);
   data.forEach((v, i) => image.data.set([255, 200 * (1 - v / 255), 0, 190 * v / 255], 4 * i));
   context.putImageData(image, 0, 0);
-  return canvas.convertToBlob({ type: "image/png" });
+  return context.canvas.convertToBlob({ type: "image/png" });
 };
 
 const answer = async (bytes) => {
