@@ -237,6 +237,24 @@ def test_opens_and_answers_without_a_connection(pages):
     finally: page.context.set_offline(False)
 
 
+def test_on_a_phone_a_lost_connection_is_said_and_tried_again(pages, browser):
+    context = browser.new_context(viewport={'width': 390, 'height': 844}, has_touch=True, is_mobile=True)
+    try:
+        page = context.new_page()
+        context.route('**/body.onnx*', lambda route: route.abort())
+        page.goto(pages('cats').url, wait_until='load')
+        page.get_by_text('Take a photo').wait_for(timeout=WAIT)
+        page.locator('input[capture]').set_input_files([{'name': 'a.png', 'mimeType': 'image/png', 'buffer': encoded(scene(), 'PNG')}])
+        assert "wasn't looked at" in answer(page, 'a.png')
+        assert 'there is no connection' in page.locator('.loading').inner_text() and page.locator('.loading button').is_visible()
+        context.unroute('**/body.onnx*')
+        page.locator('.loading button').click()
+        page.get_by_text('The model is here.').wait_for(timeout=WAIT)
+        page.locator('input[capture]').set_input_files([{'name': 'b.png', 'mimeType': 'image/png', 'buffer': encoded(scene(), 'PNG')}])
+        assert isinstance(answer(page, 'b.png'), dict)
+    finally: context.close()
+
+
 def test_seconds_to_an_answer(pages, record_property):
     "Of a page whose model is there"
     page, data, seconds = pages('cats'), encoded(scene(640, 480), 'JPEG'), []

@@ -32,7 +32,9 @@ const load = async (place, told) => {
   model ??= await (await fetch(new URL("model.json", place)).catch(away)).json();
   const files = [model.engine, model.body, model.head], total = files.reduce((sum, { bytes }) => sum + bytes, 0);
   let came = 0;
-  const [engine, body, head] = await Promise.all(files.map((file) => fetched(file, place, (n) => { came += n; told(Math.min(1, came / total)); })));
+  const outcomes = await Promise.allSettled(files.map((file) => fetched(file, place, (n) => { came += n; told(Math.min(1, came / total)); })));
+  for (const { reason } of outcomes) if (reason) throw reason;
+  const [engine, body, head] = outcomes.map(({ value }) => value);
   ort.env.wasm.numThreads = 1;
   ort.env.wasm.wasmBinary = await unpacked(engine);
   session = await ort.InferenceSession.create(body, { executionProviders: ["wasm"] });
