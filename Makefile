@@ -82,6 +82,7 @@ readme: $(STAMP) ## write README.md from nbs/index.ipynb
 	$(BIN)/python tools/store.py index
 
 dist: $(STAMP) ## build the wheel and the sdist into dist/
+	@npm ci --prefix website --no-progress || echo 'The wheel will lack the engine for browsers, which `fastbook-notes publish` needs: npm is not here, or could not fetch it.' >&2
 	$(BIN)/python -m build --outdir dist
 
 clean: ## remove what can be made again, but not .venv

@@ -3,6 +3,7 @@ from configparser import ConfigParser
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 here = Path(__file__).parent
 ini = ConfigParser(delimiters=["="])
@@ -15,6 +16,23 @@ statuses = ["1 - Planning", "2 - Pre-Alpha", "3 - Alpha", "4 - Beta", "5 - Produ
 nbs = here / "nbs"
 folders = sorted({p.parent for p in nbs.rglob("*.ipynb") if not any(part.startswith((".", "_")) for part in p.relative_to(nbs).parts)})
 notebooks = {".".join([lib, "notebooks", *f.relative_to(nbs).parts]): f.relative_to(here).as_posix() for f in folders}
+
+# What computes a model in a browser: npm brings it into website/, the sdist and the wheel carry it, git does not.
+engine = [here / "website/node_modules/onnxruntime-web/dist" / name for name in ("ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm")]
+
+
+class BuildWithEngine(build_py):
+    "Packs the browser's engine, where it is"
+
+    def run(self):
+        super().run()
+        if self.editable_mode:
+            return
+        target = Path(self.build_lib, lib, "apps", "onnxruntime_web")
+        for file in filter(Path.is_file, engine):
+            self.mkpath(str(target))
+            self.copy_file(str(file), str(target / file.name))
+
 
 setup(
     name=cfg["lib_name"],
@@ -37,7 +55,11 @@ setup(
     extras_require={"dev": cfg["dev_requirements"].split()},
     packages=[*find_packages(include=[lib, f"{lib}.*"]), *notebooks],
     package_dir=notebooks,
-    package_data={f"{lib}.apps": ["*.js", "*.css", "voila/**/*"], **{name: ["*.ipynb", "images/*.png"] for name in notebooks}},
+    package_data={
+        f"{lib}.apps": ["*.js", "*.css", "voila/**/*", "published/*"],
+        **{name: ["*.ipynb", "images/*.png"] for name in notebooks},
+    },
+    cmdclass={"build_py": BuildWithEngine},
     entry_points={
         "console_scripts": cfg["console_scripts"].split(),
         "nbdev": [f"{lib}={lib}._modidx:d"],

@@ -6,7 +6,8 @@ Docs: https://fastbook-notes.github.io/fastbook_notes/cli.html.md"""
 
 # %% auto #0
 __all__ = ['app', 'Data', 'data_app', 'summary', 'run_command', 'copy_notebooks', 'lab_command', 'data_command', 'get_command',
-           'check_command', 'train_command', 'predict_command', 'convert_command', 'apps_command', 'main']
+           'check_command', 'train_command', 'predict_command', 'convert_command', 'publish_command', 'apps_command',
+           'main']
 
 # %% ../nbs/cli.ipynb #c572a75f
 import os
@@ -251,6 +252,20 @@ def convert_command(
     "Turn an exported fastai learner into a model folder, which no longer can run anything."
     from fastbook_notes.models.exports import convert_export
     print(f'The model is in {convert_export(export, folder, trusted)}.')
+
+# %% ../nbs/cli.ipynb #a37844cf
+@app.command('publish')
+def publish_command(
+    model: Annotated[Path, typer.Argument(metavar='MODEL_DIR', help='From train or save_model; or cat_or_dog, breeds, labels.')],
+    out: Annotated[Path, typer.Option(metavar='FOLDER', help='Where the page is written, over one that is there.')] = Path('page'),
+    small: Annotated[bool, typer.Option('--small', help='Half as large, if it answers alike.')] = False,
+):
+    "Make a static page of a model, which answers in the browser: for GitHub Pages, a static Space, or any other server."
+    _tell(f'Loading the model {one_line(model)} ...')
+    from fastbook_notes.apps.publishing import publish
+    from fastbook_notes.models.untrained import WORDS_MODELS, words_model
+    if str(model) in WORDS_MODELS and not model.exists(): model = words_model(str(model))
+    print(one_line(f'The page is in {publish(model, out, small, _tell)}; its README.md says how to show it.'))
 
 # %% ../nbs/cli.ipynb #ef062ed3
 def _end_when_told():

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import NOTEBOOKS, ROOT, notebook_name
+from conftest import NOTEBOOKS, ROOT, not_here, notebook_name
 
 EXPORTS = {
     'intro': {'is_cat': None, 'cat_dataloaders': None, 'cat_learner': None},
@@ -32,6 +32,9 @@ EXPORTS = {
     'data.drawings.pets': {'draw_pet': None}, 'data.drawings.scenes': {'draw_scene': None},
     'production': {}, 'ethics': {}, 'chapters': {}, 'errors': {'NotesError': None}, 'cli': {'main': ''},
 }
+
+ENGINE = [ROOT/'website'/'node_modules'/'onnxruntime-web'/'dist'/name
+          for name in ('ort.wasm.bundle.min.mjs', 'ort-wasm-simd-threaded.wasm')]
 
 LOOK = '''
 import importlib, inspect, json, sys
@@ -57,6 +60,9 @@ def built(tmp_path_factory):
     outside = shutil.ignore_patterns('.*', '_*', 'build', 'dist', '*.egg-info', 'tests', 'website')
     inside = shutil.ignore_patterns('__pycache__', '.ipynb_checkpoints')
     shutil.copytree(ROOT, folder/'checkout', ignore=lambda at, names: (outside if Path(at) == ROOT else inside)(at, names))
+    for file in filter(Path.is_file, ENGINE):
+        (target := folder/'checkout'/file.relative_to(ROOT)).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, target)
     words = [sys.executable, '-m', 'build', '--no-isolation', '--outdir', str(folder), str(folder/'checkout')]
     done = subprocess.run(words, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -124,6 +130,14 @@ def test_notebooks_travel_in_the_sdist(built):
 def test_the_wheel_holds_only_the_package(built):
     with zipfile.ZipFile(built[0]) as wheel: tops = {name.partition('/')[0] for name in wheel.namelist()}
     assert {top for top in tops if not top.endswith('.dist-info')} == {'fastbook_notes'}
+
+
+def test_the_wheel_holds_what_a_published_page_needs(built):
+    if not all(map(Path.is_file, ENGINE)): not_here("the browser's engine is not in website/node_modules: npm ci --prefix website")
+    with zipfile.ZipFile(built[0]) as wheel:
+        for file in ENGINE: assert wheel.getinfo(f'fastbook_notes/apps/onnxruntime_web/{file.name}').file_size == file.stat().st_size
+        packed = {name.rpartition('/')[2] for name in wheel.namelist() if name.startswith('fastbook_notes/apps/published/')}
+    assert packed == {file.name for file in (ROOT/'fastbook_notes'/'apps'/'published').iterdir()}
 
 
 def test_the_command_is_installed(elsewhere, tmp_path):

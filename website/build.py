@@ -123,7 +123,7 @@ def copy_front_end(out:Path):
             for path in found:
                 (target/path.relative_to(package['folder'])).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, target/path.relative_to(package['folder']))
-    for name in ('site.js', 'live.js'): shutil.copyfile(HERE/name, out/'assets'/name)
+    for name in ('site.js', 'live.js', 'answering.js'): shutil.copyfile(HERE/name, out/'assets'/name)
 
 
 def copy_static(folder:Path, out:Path, pages:list[Notebook]):
@@ -213,6 +213,7 @@ def write_redirects(out:Path):
 
 def finish(folder:Path, out:Path, pages:list[Notebook]):
     "Everything between smalldocs and a site that needs nobody else"
+    from answering import copy_models
     from postprocess import mend_pages
     mend_pages(out)
     mend_styles(out)
@@ -220,6 +221,7 @@ def finish(folder:Path, out:Path, pages:list[Notebook]):
     mend_sitemap(out)
     mend_twins(out)
     copy_front_end(out)
+    copy_models(out/'assets'/'answering')
     write_search_index(out)
     copy_static(folder, out, pages)
     list_external_links(out)

@@ -242,6 +242,7 @@ def works_alone(ids:list[str], models:dict) -> bool:
     return bool(ids) and (linked or bool(scripts)) and not any('.send(' in script for script in scripts)
 
 
+ANSWERING = ('cat_or_dog', 'breeds', 'labels') # The pages in which a model answers; see answering.py
 NEEDS_PYTHON = 'This widget needs Python, which a page does not have; here is what it showed last. It works in the notebook.'
 
 
@@ -251,6 +252,9 @@ def widget(data:dict, fallback:str, page:Notebook, folder:Path) -> str|None: # M
     if model not in page.models and re.search(r'\d+%\|', joined(data.get('text/plain', ''))): return None # A progress bar
     if works_alone(reachable(model, page.models), page.models):
         return f'::: {{.live-widget data-model="{model}" data-models="{page.up}{page.states}"}}\n{fallback}\n:::'
+    if page.path.parent == Path('apps/pages') and page.path.stem in ANSWERING:
+        place = f'{page.up}assets/answering/{page.path.stem}/'
+        return f'::: {{.answering data-folder="{place}"}}\n{last_picture(page, folder) or fallback}\n:::'
     return f'::: {{.still-widget}}\n{last_picture(page, folder) or fallback}\n\n{NEEDS_PYTHON}\n:::'
 
 

@@ -11,6 +11,9 @@ SKIP = '<a class="skip-link" href="#quarto-document-content">Skip to the text</a
 TOGGLE = ('<button type="button" class="quarto-color-scheme-toggle nav-link" aria-label="Light or dark" onclick="smalldocsToggleScheme()">'
           '<i class="bi" aria-hidden="true"></i></button>')
 
+ANSWERING = ('<link rel="stylesheet" href="{up}assets/answering/page.css">'
+             '<script type="module" src="{up}assets/answering.js"></script>')
+
 # What is replaced on every page: a pattern, and what takes its place. A pattern that a page lacks means that smalldocs has changed
 EVERYWHERE = [
     (r'<script src="[^"]*fuse\.min\.js"></script>', ''),
@@ -40,6 +43,7 @@ def mended(text:str, up:str, name:str) -> str: # HTML
     for pattern, new in SOMEWHERE: text = re.sub(pattern, new.replace('{up}', up), text, flags=re.DOTALL)
     scripts = ['site.js', *(['live.js'] if 'class="live-widget"' in text else [])]
     loads = ''.join(f'<script defer src="{up}assets/{script}"></script>' for script in scripts)
+    if 'class="answering"' in text: loads += ANSWERING.replace('{up}', up)
     return with_hanging_lines(text).replace('</head>', loads + '</head>', 1)
 
 

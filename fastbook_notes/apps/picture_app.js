@@ -19,9 +19,13 @@ function render({ model, el }) {
 
   const picker = make("input", { type: "file", multiple: true, accept: "image/*", className: "spoken-input" });
   const pick = make("label", { className: "button main" }, picker, words.pick);
-  const drop = make("div", { className: "drop panel" }, pick, make("span", { className: "soft", textContent: "or drop them here" }),
-    make("span", { className: "soft limits", textContent: `At most ${MOST_FILES} at a time; large ones are made smaller first. They stay in memory and are forgotten after the answer.` }));
-  const samples = make("div", { className: "samples" }), problems = make("div", { className: "problems", attributes: { role: "alert" } });
+  const camera = make("input", { type: "file", accept: "image/*", className: "spoken-input", attributes: { capture: "environment" } });
+  const shoot = matchMedia("(pointer: coarse)").matches ? make("label", { className: "button" }, camera, "Take a photo") : null;
+  const limits = words.limits ?? "Large ones are made smaller first. They stay in memory and are forgotten after the answer.", mostBytes = words.mostBytes ?? MOST_BYTES;
+  const drop = make("div", { className: "drop panel" }, pick, shoot, make("span", { className: "soft", textContent: "or drop or paste them here" }),
+    make("span", { className: "soft limits", textContent: `At most ${MOST_FILES} at a time. ${limits}` }));
+  const hint = make("p", { className: "soft hint", textContent: "Or try one of these:" }), samples = make("div", { className: "samples" });
+  const problems = make("div", { className: "problems", attributes: { role: "alert" } });
   const state = make("p", { className: "state", attributes: { role: "status" }, textContent: "Starting …" });
   const results = make("div", { className: "answers" }), about = make("p", { className: "soft about" }), controls = make("div", { className: "controls" });
   const clear = make("button", { type: "button", textContent: "Clear the answers", hidden: true });
@@ -41,22 +45,30 @@ function render({ model, el }) {
   };
   const upload = async (files) => {
     problems.replaceChildren();
+    if (!files.length) { problem("What was dropped", "it is no file; save the picture first, then choose it."); return; }
     if (files.length > MOST_FILES) { problem(`${files.length} files`, `at most ${MOST_FILES} are looked at in one go; choose fewer.`); return; }
     for (const file of files) {
       let sent = file;
-      if (file.size > MOST_BYTES) {
+      if (file.size > mostBytes) {
         try { sent = await smaller(file); } catch {
-          problem(file.name, `it has ${(file.size / 1e6).toFixed(0)} MB, and more than ${MOST_BYTES / 1e6} are not taken; save it smaller.`);
+          problem(file.name, `it has ${(file.size / 1e6).toFixed(0)} MB, and more than ${mostBytes / 1e6} are not taken; save it smaller.`);
           continue;
         }
       }
       try { ask({ kind: "picture" }, file.name, [await sent.arrayBuffer()]); } catch { problem(file.name, "it can't be read; is it a folder?"); }
     }
   };
-  picker.onchange = async () => { await upload([...picker.files]); picker.value = ""; };
+  for (const input of [picker, camera]) input.onchange = async () => { if (input.files.length) await upload([...input.files]); input.value = ""; };
   drop.ondragover = (event) => { event.preventDefault(); drop.classList.add("over"); };
   drop.ondragleave = () => drop.classList.remove("over");
   drop.ondrop = (event) => { event.preventDefault(); drop.classList.remove("over"); upload([...event.dataTransfer.files]); };
+  const paste = (event) => { // Unless it is meant for something else on the page
+    const files = [...event.clipboardData?.files ?? []], here = document.activeElement;
+    if (!files.length || el.querySelector(".pickers").disabled || (here && here !== document.body && !el.contains(here))) return;
+    event.preventDefault();
+    upload(files);
+  };
+  document.addEventListener("paste", paste);
   clear.onclick = () => { made.splice(0).forEach((card) => { urls(card); card.remove(); }); clear.hidden = true; problems.replaceChildren(); say("Ready."); };
 
   // ---- what is answered
@@ -113,6 +125,7 @@ function render({ model, el }) {
     if (content.kind === "failed") { say(""); problem(words.app, content.text); }
     if (content.kind === "ready" && !samples.children.length) {
       about.textContent = content.about;
+      hint.hidden = samples.hidden = !content.samples.length;
       showControls(content);
       content.samples.forEach((title, i) => {
         const button = make("button", { type: "button", className: "sample", attributes: { "aria-label": `Use the sample ${title}` } }, asImage(views[i], "image/jpeg", { alt: "" }));
@@ -138,8 +151,9 @@ function render({ model, el }) {
   });
 
   el.append(make("div", { className: "notes-app picture-app" },
-    make("fieldset", { className: "pickers", disabled: true }, drop, make("p", { className: "soft hint", textContent: "Or try one of these:" }), samples),
+    make("fieldset", { className: "pickers", disabled: true }, drop, hint, samples),
     problems, state, controls, results, clear, about));
   model.send({ kind: "hello" });
+  return () => document.removeEventListener("paste", paste);
 }
 export default { render };

@@ -1,0 +1,70 @@
+// The front end of the picture apps, with a worker in place of Python
+import app from "./picture_app.js";
+
+const spoken = (name) => name.replaceAll("_", " ");
+
+export const show = async (
+  el, // Where the app goes
+  { folder = "./", keep = null } = {}, // Where model.json is; what to do once the model is there, so that the page works without a connection
+) => {
+  const place = new URL(folder, document.baseURI).href, told = await (await fetch(new URL("model.json", place))).json(), listeners = [];
+  const tell = (content, buffers) => listeners.forEach((listener) => listener(content, buffers));
+  const megabytes = [told.engine, told.body, told.head].reduce((sum, { bytes }) => sum + bytes / 1e6, 0);
+  const loading = document.createElement("div"), room = document.createElement("div");
+  loading.className = "loading";
+  loading.innerHTML = `<button type="button">Load the model (${megabytes.toFixed(1)} MB)</button><progress aria-label="Loading the model" hidden></progress>
+    <p class="soft" role="status">It is fetched once, now or with your first photo.</p>`;
+  const [button, progress, status] = loading.children;
+  el.classList.add("notes-app");
+  el.append(loading, room);
+  let worker = null;
+
+  const came = (share) => {
+    button.hidden = true;
+    progress.hidden = share === 1;
+    progress.value = share;
+    status.textContent = share < 1 ? `Loading the model: ${Math.floor(100 * share)}%` : "Starting the model …";
+  };
+  const loaded = async () => {
+    status.textContent = "The model is here.";
+    if (await keep?.()) status.textContent = "The model is here. From now on, this page also works without a connection.";
+  };
+  const failed = (id, text) => {
+    button.hidden = false;
+    progress.hidden = true;
+    status.textContent = text;
+    if (id !== undefined) tell({ kind: "problem", id, text: "it wasn't looked at, because the model isn't here." });
+  };
+  const answered = ({ id, shares, pictures }) => {
+    const order = shares.map((_, i) => i).sort((a, b) => shares[b] - shares[a]).slice(0, told.several ? undefined : 5);
+    const bars = order.map((i) => [spoken(told.names[i]), shares[i]]);
+    tell({ kind: "answer", id, headline: `${bars[0][0]}, ${Math.round(100 * bars[0][1])}%`, neither: "", bars, note: told.note, heat: told.looked, beside: [] }, pictures);
+  };
+  const ask = (content) => {
+    if (!worker) {
+      worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
+      worker.onerror = () => { worker = null; failed(content.id, "The model can't be started in this browser, or without a connection; try again, or a newer browser."); };
+      worker.onmessage = ({ data }) => {
+        if (data.share !== undefined) came(data.share);
+        else if (data.loaded) loaded();
+        else if (data.failed) failed(data.id, data.failed);
+        else if (data.problem) tell({ kind: "problem", id: data.id, text: data.problem });
+        else answered(data);
+      };
+    }
+    worker.postMessage({ ...content, place }, content.bytes ? [content.bytes] : []);
+  };
+
+  button.onclick = () => { came(0); ask({}); };
+  app.render({
+    el: room,
+    model: {
+      get: () => told.words,
+      on: (_, listener) => listeners.push(listener),
+      send: ({ kind, id }, _, buffers) => {
+        if (kind === "hello") tell({ kind: "ready", about: told.about, table: told.table, threshold: told.threshold, looked: told.looked, samples: [] });
+        else ask({ id, bytes: buffers[0] });
+      },
+    },
+  });
+};
