@@ -162,10 +162,9 @@ def _card_rows(table):
 # %% ../nbs/03_ethics.ipynb #a6f99590
 def _card_facts(learn, data):
     "What a card says of the learner itself: its answers, its size, and its data"
-    dls, parameters = learn.dls, list(learn.model.parameters())
-    trained = sum(p.numel() for p in parameters if p.requires_grad)
+    dls, parameters = learn.dls, sum(p.numel() for p in learn.model.parameters())
     return [f"**Answers:** {', '.join(map(str, dls.vocab))}.",
-            f'**Model:** {sum(p.numel() for p in parameters):,} parameters, of which {trained:,} were trained.',
+            f'**Model:** {parameters:,} parameters.',
             f'**Data:** {data} Trained on {len(dls.train_ds):,} items, tested on {len(dls.valid_ds):,} others.']
 
 # %% ../nbs/03_ethics.ipynb #2eb9b089

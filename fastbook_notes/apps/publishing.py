@@ -28,7 +28,7 @@ from PIL import Image, ImageOps
 from torch import nn
 
 from .picture_app import Guide, package_photos
-from .serving import FRONT_ENDS, front_end
+from .widget import FRONT_ENDS, front_end
 from ..data.pictures import open_picture
 from ..errors import NotesError
 from ..files import atomic_file
