@@ -40,7 +40,7 @@ def load_pictures(
     if not files: raise NotesError(f"There are no pictures in {folder}; give a folder that holds some, for example PNG files.")
     arrays = [_pixels(file) for file in files]
     odd = next((file for file, array in zip(files, arrays) if array.shape != arrays[0].shape), None)
-    if odd: raise NotesError(f"{odd} has another size than {files[0].name}; resize all pictures of the folder to one size.")
+    if odd: raise NotesError(f"{odd} differs in size from {files[0].name}; resize all pictures of the folder to one size.")
     return torch.from_numpy(np.stack(arrays)).float()/255
 
 # %% ../nbs/04_mnist_basics.ipynb #756dbc9e

@@ -51,6 +51,13 @@ def test_any_number_and_two_sizes():
     assert len(engine.graphs) == 2
 
 
+@pytest.mark.parametrize('expected', [0, 10, ENOUGH])
+def test_a_plain_tensor_comes_out_whatever_computes_it(expected):
+    "A data loader's tensors say what they hold, and pass that on to all that is computed of them"
+    from fastai.vision.all import TensorImage
+    assert type(Engine(body('mobilenetv3_small_050'), expected)(TensorImage(torch.randn(2, 3, 64, 64)))) is torch.Tensor
+
+
 def test_after_training_another_engine_answers_otherwise(own_cache):
     "The kept graph is not that of the weights as they are now"
     frozen, pictures = body('mobilenetv3_small_050'), torch.randn(3, 3, 64, 64)

@@ -203,7 +203,8 @@ class Engine:
     def __call__(self,
         pictures:torch.Tensor, # (n, 3, height, width), at least one
     ) -> torch.Tensor: # (n, features) float32, on the same device
-        "The features of pictures; raises `NotesError` if they don't fit into memory"
+        "The features of pictures, as a plain tensor; raises `NotesError` if they don't fit into memory"
+        pictures = pictures.as_subclass(torch.Tensor)
         with torch.no_grad(), memory_errors(len(pictures)):
             form = self.form_for(pictures)
             return torch.cat([form(few).float() for few in split_for_cache(pictures)])
