@@ -61,10 +61,11 @@ function render({ model, el }) {
   for (const input of [picker, camera]) input.onchange = async () => { if (input.files.length) await upload([...input.files]); input.value = ""; };
   drop.ondragover = (event) => { event.preventDefault(); drop.classList.add("over"); };
   drop.ondragleave = () => drop.classList.remove("over");
-  drop.ondrop = (event) => { event.preventDefault(); drop.classList.remove("over"); upload([...event.dataTransfer.files]); };
+  drop.ondrop = (event) => { event.preventDefault(); drop.classList.remove("over"); if (starting()) say("Still starting; drop it again in a moment."); else upload([...event.dataTransfer.files]); };
+  const starting = () => el.querySelector(".pickers").disabled;
   const paste = (event) => { // Unless it is meant for something else on the page
     const files = [...event.clipboardData?.files ?? []], here = document.activeElement;
-    if (!files.length || el.querySelector(".pickers").disabled || (here && here !== document.body && !el.contains(here))) return;
+    if (!files.length || starting() || (here && here !== document.body && !el.contains(here))) return;
     event.preventDefault();
     upload(files);
   };
@@ -94,7 +95,7 @@ function render({ model, el }) {
     });
     return make("article", { className: "panel answer" },
       make("div", { className: "seen" }, asImage(seen, "image/jpeg", { alt: `The picture ${name}, as the model sees it` }), heat ? asImage(heat, "image/png", { className: "heat", alt: "", hidden: !looked?.checked }) : null),
-      make("div", { className: "told" }, make("h3", { textContent: headline }), neither ? make("p", { className: "neither", textContent: neither }) : null, make("p", { className: "soft name", textContent: name }), note ? make("p", { className: "soft note", textContent: note }) : null,
+      make("div", { className: "told" }, make("h3", { textContent: neither || headline }), neither ? make("p", { className: "soft", textContent: `If it had to choose: ${headline}.` }) : null, make("p", { className: "soft name", textContent: name }), note ? make("p", { className: "soft note", textContent: note }) : null,
         table ? make("div", { className: "scale" }, list, make("div", { className: "cuts", attributes: { "aria-hidden": "true" } }, make("span", { className: "cut" }))) : list));
   };
   const showTable = () => {
@@ -133,7 +134,7 @@ function render({ model, el }) {
         samples.append(button);
       });
       el.querySelector(".pickers").disabled = false;
-      say("Ready.");
+      if (waiting.size) busy(); else say("Ready.");
     }
     if (!waiting.has(content.id)) return;
     waiting.delete(content.id);
@@ -147,7 +148,7 @@ function render({ model, el }) {
       clear.hidden = false;
     }
     if (waiting.size) busy();
-    else say(content.kind === "answer" ? `${name}: ${made[0].querySelector("h3").textContent}${content.neither ? `. ${content.neither}` : ""}` : "Ready.");
+    else say(content.kind === "answer" ? `${name}: ${made[0].querySelector("h3").textContent}` : "Ready.");
   });
 
   el.append(make("div", { className: "notes-app picture-app" },
