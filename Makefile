@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+# Threads of PyTorch that wait for each other sleep, and leave their core to other programs.
+export OMP_WAIT_POLICY ?= PASSIVE
 BROWSER := .venv/.browser
 SITE := .venv/.website
 # `make run TORCH=cpu`, in a new clone, installs PyTorch without CUDA.
