@@ -320,9 +320,8 @@ def test_cats_and_dogs_on_photos():
     x, y = features_of(learn, files), torch.tensor([int(is_cat(f)) for f in files])
     with torch.no_grad(): words = head_of(learn)(x)
     assert error_share(words, y) <= 0.02 and expected_calibration_error((words/WORDS_TEMPERATURE).softmax(1), y) <= 0.05
-    with torch.no_grad():
-        p = imagenet_classifier()(x).softmax(1)
-        drawn = head_of(trained(learn, 10, 2e-3))(x)
+    head = head_of(trained(learn, 10, 2e-3))
+    with torch.no_grad(): p, drawn = imagenet_classifier()(x).softmax(1), head(x)
     assert np.mean([word is not None for word in neither(p, ['cat', 'dog'])]) <= 0.02
     assert error_share(drawn, y) <= 0.02 and expected_calibration_error(drawn.softmax(1), y) <= 0.05
     assert learn.recorder.values[-1][-1] <= 0.026
@@ -336,9 +335,9 @@ def test_breeds_on_photos():
     files = sorted(photos('oxford-iiit-pet', 'images').glob('*.jpg'))
     learn = words_learner(pet_dataloaders(get_dataset('PETS', 'sample'), size=224, presize=224))
     x, y = features_of(learn, files), torch.tensor([list(learn.dls.vocab).index(breed_of(f)) for f in files])
-    with torch.no_grad():
-        words = head_of(learn)(x)
-        drawn = head_of(trained(learn, 10, 2e-3))(x)
+    with torch.no_grad(): words = head_of(learn)(x)
+    head = head_of(trained(learn, 10, 2e-3))
+    with torch.no_grad(): drawn = head(x)
     for activations, temperature in ((words, WORDS_TEMPERATURE), (drawn, 1)):
         assert macro(activations, y) >= 0.68 and macro(activations, y, 5) >= 0.9
         assert expected_calibration_error((activations/temperature).softmax(1), y) <= 0.07 # By chance alone 0.045 of 341 pictures
@@ -358,14 +357,14 @@ def test_breeds_learned_from_photos():
 
 @needs_photos
 def test_scenes_on_photos():
-    from fastbook_notes.multicat import mean_average_precision, multicat_dataloaders
+    from fastbook_notes.multicat import mean_average_precision, multicat_dataloaders, multicat_learner
     dls = multicat_dataloaders(photos('pascal_2007'), size=224)
-    learn = words_learner(dls)
+    learn = multicat_learner(dls)
     y = torch.stack([torch.as_tensor(target).float() for target in dls.valid_ds.tls[1]])
     x = features_of(learn, dls.valid_ds.items)
-    with torch.no_grad():
-        words = head_of(learn)(x)
-        after = head_of(trained(learn, 15, 6e-3))(x)
+    with torch.no_grad(): words = head_of(learn)(x)
+    head = head_of(trained(learn, 15, 6e-3))
+    with torch.no_grad(): after = head(x)
     assert mean_average_precision(words, y) >= 0.72 and expected_calibration_error(words.sigmoid(), y) <= 0.05
     assert mean_average_precision(after, y) >= 0.8 and expected_calibration_error(after.sigmoid(), y) <= 0.05
     neither_there = y[:, [list(dls.vocab).index(name) for name in ('cat', 'dog')]].sum(1) == 0
