@@ -57,6 +57,7 @@ setup(
     package_dir=notebooks,
     package_data={
         f"{lib}.apps": ["*.js", "*.css", "voila/**/*", "published/*"],
+        f"{lib}.apps.explorables": ["*.js", "*.css"],
         **{name: ["*.ipynb", "images/*.png"] for name in notebooks},
     },
     cmdclass={"build_py": BuildWithEngine},

@@ -11,15 +11,6 @@ const colour = (share) => {
   const at = Math.min(0.9999, Math.max(0, share)) * (STOPS.length - 1), i = Math.floor(at);
   return STOPS[i].map((v, k) => v + (STOPS[i + 1][k] - v) * (at - i));
 };
-const svg = (tag, attributes, ...children) => {
-  const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-  made.append(...children);
-  return made;
-};
-const minus = (text) => `${text}`.replace("-", "−");
-const short = (v) => minus(Math.abs(v) < 1000 ? v.toFixed(2) : v.toExponential(1).replace("e+", " · 10^"));
-
 function render({ model, el }) {
   const xs = model.get("x"), ys = model.get("y"), [w0, w1] = model.get("w_range"), [b0, b1] = model.get("b_range");
   const start = [model.get("w"), model.get("b")], loss = (w, b) => lineLoss(w, b, xs, ys);
@@ -30,7 +21,6 @@ function render({ model, el }) {
   const xLow = Math.min(0, ...xs), xHigh = Math.max(...xs) + 0.03 * (Math.max(...xs) - Math.min(...xs)), spread = Math.max(...ys) - Math.min(...ys), yLow = Math.min(0, Math.min(...ys) - 0.1 * spread), yHigh = Math.max(...ys) + 0.1 * spread;
   const sx = (x) => M.left + (x - xLow) / (xHigh - xLow) * (W - M.left - M.right), sy = (y) => H - M.bottom - (y - yLow) / (yHigh - yLow) * (H - M.top - M.bottom);
   const clip = numbered("clip"), line = svg("line", { class: "fit" }), gaps = svg("g", { class: "gaps" });
-  const ticks = (low, high) => { const size = 10 ** Math.floor(Math.log10(high - low)), gap = (high - low) / size > 5 ? 2 * size : (high - low) / size > 2 ? size : size / 2; return Array.from({ length: 20 }, (_, i) => (Math.ceil(low / gap) + i) * gap).filter((v) => v <= high); };
   const plot = svg("svg", { viewBox: `0 0 ${W} ${H}`, class: "plot", role: "img" },
     svg("clipPath", { id: clip }, svg("rect", { x: M.left, y: M.top, width: W - M.left - M.right, height: H - M.top - M.bottom })),
     ...ticks(xLow, xHigh).map((v) => svg("text", { x: sx(v), y: H - M.bottom + 16, "text-anchor": "middle" }, `${+v.toFixed(2)}`)),
@@ -90,7 +80,6 @@ function render({ model, el }) {
     }
     model.save_changes();
   };
-  const button = (textContent, onclick, className = "") => make("button", { type: "button", textContent, onclick, className });
   const update = () => {
     const w = model.get("w"), b = model.get("b"), now = loss(w, b);
     for (const [name, each] of Object.entries(sliders)) {

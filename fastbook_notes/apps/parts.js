@@ -35,3 +35,18 @@ const paint = (canvas, width, height, colourOf) => {
   return canvas;
 };
 const asBytes = (view) => new Uint8Array(view.buffer ?? view, view.byteOffset ?? 0, view.byteLength);
+const button = (textContent, onclick, className = "") => make("button", { type: "button", textContent, onclick, className });
+
+// Drawings and the numbers on them
+const svg = (tag, attributes, ...children) => {
+  const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+  made.append(...children);
+  return made;
+};
+const minus = (text) => `${text}`.replace("-", "−");
+const short = (v) => minus(Math.abs(v) < 1000 ? v.toFixed(2) : v.toExponential(1).replace("e+", " · 10^"));
+const ticks = (low, high) => {
+  const size = 10 ** Math.floor(Math.log10(high - low)), gap = (high - low) / size > 5 ? 2 * size : (high - low) / size > 2 ? size : size / 2;
+  return Array.from({ length: 20 }, (_, i) => (Math.ceil(low / gap) + i) * gap).filter((v) => v <= high + gap / 1e6);
+};

@@ -1,0 +1,22 @@
+// What `expected_cost` does, for chances that are sorted already
+export const compute = (get) => {
+  const chances = get("chances"), all = chances.reduce((a, b) => a + b, 0);
+  let caught = 0;
+  const cost = [get("mend") * all, ...chances.map((chance, i) => { caught += chance; return get("check") * (i + 1) + get("mend") * (all - caught); })];
+  return { cost, best: cost.indexOf(Math.min(...cost)) };
+};
+
+export default liveFigure("lever", compute, (model) => {
+  const n = model.get("chances").length, minutes = (v) => `${v.toFixed(1)} min`;
+  const x = { from: 0, to: n, label: "answers that a person checks" }, y = (cost) => ({ from: 0, to: Math.max(1, 1.08 * Math.max(...cost)), label: "expected minutes" });
+  const chart = plot({ x, y: y([1]), name: "Cost of each setting of the lever" });
+  return {
+    parts: [chart.figure, slider(model, "check", "A glance costs", { step: 0.1, show: minutes }), slider(model, "mend", "A mistake costs", { step: 0.5, show: minutes })],
+    show({ cost, best }, get) {
+      chart.axes(x, y(cost));
+      chart.draw(`The cost falls and rises; it is lowest at ${best} of ${n} answers`, chart.line(cost.map((c, i) => [i, c])), chart.upright(best), chart.dot(best, cost[best], "second", 6));
+      const what = best === 0 ? "Check nothing" : best === n ? "Check everything" : `Check the ${best} most doubtful of ${n}`;
+      return `${what}: that costs ${minutes(cost[best])} in all. Checking none would cost ${minutes(cost[0])}, checking all ${minutes(cost[n])}.`;
+    },
+  };
+});

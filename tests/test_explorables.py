@@ -1,0 +1,168 @@
+"Live figures: the browser computes what Python computes, and each answers a drag and a key, is read aloud, and can be seen in every dress."
+import base64
+import json
+import shutil
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import traitlets
+
+from conftest import ROOT
+from fastbook_notes.apps.explorables.lever import Lever
+from fastbook_notes.apps.explorables.live_figure import LiveFigure
+
+SCREENS = ROOT/'_run'/'screens'/'explorables'
+TRIALS = 40
+
+# One of each, made from numbers that no chapter has.
+EXAMPLES = {
+    Lever: lambda rng: Lever(rng.beta(1, 8, 60)),
+}
+kinds = pytest.mark.parametrize('kind', EXAMPLES, ids=lambda kind: kind.__name__)
+
+
+def values(trait, rng):
+    "What a setting may be: its ends, all of its values, or anything between"
+    if isinstance(trait, traitlets.Enum): return rng.choice(len(trait.values)), list(trait.values)
+    if isinstance(trait, traitlets.Bool): return rng.choice(2), [False, True]
+    middle = rng.uniform(trait.min, trait.max)
+    ends = [trait.min, trait.max, round(middle) if isinstance(trait, traitlets.Int) else middle]
+    return rng.choice(3, p=(.15, .15, .7)), ends
+
+
+def some_settings(figure, rng):
+    "Settings drawn at random, the same for a seed"
+    drawn = {name: values(trait, rng) for name, trait in sorted(figure.traits(asked=True).items()) if not isinstance(trait, traitlets.List)}
+    return {name: found[int(i)] for name, (i, found) in drawn.items()}
+
+
+def state(figure):
+    "What a browser gets to know of a figure"
+    found = figure.get_state()
+    packed = {name: base64.b64encode(value).decode() for name, value in found.items() if isinstance(value, (bytes, memoryview))}
+    return {name: value for name, value in found.items() if name not in packed and not name.startswith('_')}, packed
+
+
+def same(python, script, place=''):
+    "Hold what Python and the script found together, to 1e-6"
+    if isinstance(python, dict):
+        assert python.keys() == script.keys(), place
+        for name in python: same(python[name], script[name], f'{place}.{name}')
+    else:
+        try: np.testing.assert_allclose(np.asarray(script, dtype=float), np.asarray(python, dtype=float), rtol=1e-6, atol=1e-9, err_msg=place)
+        except (TypeError, ValueError): assert script == python, place
+
+
+@pytest.fixture(scope='module')
+def figures(): return {kind: make(np.random.default_rng(7)) for kind, make in EXAMPLES.items()}
+
+
+@pytest.fixture(scope='module')
+def folder(figures, tmp_path_factory):
+    "A page for each dress, with every figure, and the website's own script"
+    from ipywidgets.embed import embed_data
+    folder = tmp_path_factory.mktemp('figures')
+    models = embed_data(views=list(figures.values()), drop_defaults=False)['manager_state']['state']
+    (folder/'models.js').write_text(f'window.widgetModels = {json.dumps(models)};')
+    for file in (ROOT/'website'/'live.js', ROOT/'nbs'/'styles.css'): shutil.copy(file, folder)
+    places = ''.join(f'<div class="live-widget" data-model="{figure.model_id}" data-models="models.js"></div>' for figure in figures.values())
+    for scheme, attribute in (('light', ''), ('dark', 'data-scheme="alternate"')):
+        (folder/f'{scheme}.html').write_text(
+            f'<!doctype html><html lang="en" {attribute}><head><meta charset="utf-8"><title>Figures</title><meta name="viewport" content="width=device-width">'
+            f'<meta name="smalldocs:offset" content=""><link rel="stylesheet" href="styles.css"></head><body><main><h1>Figures</h1>{places}</main><script src="live.js"></script></body></html>')
+    return folder
+
+
+def open_figures(visit, folder, scheme='light', width=1280):
+    page = visit((folder/f'{scheme}.html').as_uri(), viewport={'width': width, 'height': 900})
+    for place in page.locator('.live-widget').all(): # Each starts when it comes near
+        place.scroll_into_view_if_needed()
+        place.locator('.live-figure').wait_for()
+    return page
+
+
+@pytest.fixture(scope='module')
+def module_page(folder, browser):
+    "A page that all tests may compute in, since they change nothing in it"
+    page = browser.new_page()
+    page.goto((folder/'light.html').as_uri())
+    yield page
+    page.close()
+
+
+def test_every_live_figure_is_tried():
+    import importlib
+    import pkgutil
+
+    from fastbook_notes.apps import explorables
+    for module in pkgutil.iter_modules(explorables.__path__): importlib.import_module(f'{explorables.__name__}.{module.name}')
+    assert {kind for kind in LiveFigure.__subclasses__() if kind.__module__.startswith('fastbook_notes')} == set(EXAMPLES)
+
+
+@kinds
+def test_the_browser_computes_what_python_computes(kind, figures, module_page):
+    rng, trials = np.random.default_rng(42), []
+    figure = EXAMPLES[kind](np.random.default_rng(3))
+    for _ in range(TRIALS):
+        for name, value in some_settings(figure, rng).items(): setattr(figure, name, value)
+        trials.append((*state(figure), figure.computed()))
+    found = module_page.evaluate('''async ([source, trials]) => {
+        const script = await import(URL.createObjectURL(new Blob([source], { type: "text/javascript" })));
+        const bytes = (text) => new DataView(Uint8Array.from(atob(text), (c) => c.charCodeAt(0)).buffer);
+        return trials.map(([state, packed]) => script.compute((name) => name in packed ? bytes(packed[name]) : state[name]));
+    }''', [figure._esm, [(plain, packed) for plain, packed, _ in trials]])
+    for (plain, _, python), script in zip(trials, found, strict=True): same(python, script, f"{kind.__name__}({({n: plain[n] for n in figure.traits(asked=True)})})")
+    assert len({json.dumps(answer) for answer in found}) > TRIALS/4 # The settings matter
+
+
+@kinds
+def test_no_setting_is_believed(kind, figures):
+    "A browser can ask for what a setting's range holds, and for nothing else"
+    figure = EXAMPLES[kind](np.random.default_rng(3))
+    before = {name: getattr(figure, name) for name in figure.keys}
+    for name in figure.traits(sync=True):
+        for value in (None, 'x', float('nan'), 1e308, -1e308, [], {}, [[['x']]]): figure.set_state({name: value})
+    assert {name: getattr(figure, name) for name in figure.keys} == before
+
+
+@pytest.mark.parametrize('scheme, width', [('light', 1280), ('dark', 390)])
+def test_every_figure_can_be_read_in_every_dress(visit, folder, scheme, width):
+    page = open_figures(visit, folder, scheme, width)
+    page.add_script_tag(path=ROOT/'website'/'node_modules'/'axe-core'/'axe.min.js')
+    found = page.evaluate('async () => (await axe.run(document, { preload: false })).violations.map((v) => `${v.id}: ${v.nodes.map((n) => n.target).join(", ")}`)')
+    assert found == []
+    assert page.evaluate('document.documentElement.scrollWidth') <= width
+    SCREENS.mkdir(parents=True, exist_ok=True)
+    for place, kind in zip(page.locator('.live-figure').all(), EXAMPLES, strict=True): place.screenshot(path=SCREENS/f'{kind.__name__}_{scheme}.png')
+
+
+@kinds
+def test_a_figure_answers_a_key_and_a_drag(kind, visit, folder):
+    "Each slider by the keyboard and by the mouse, each choice; within 50 ms, and in a sentence"
+    page = open_figures(visit, folder)
+    figure = page.locator('.live-figure').nth(list(EXAMPLES).index(kind))
+    def seen(): return figure.inner_text() + figure.locator('svg, canvas, img').evaluate_all('all => all.map(e => e.outerHTML).join()')
+    for slider in figure.locator('input[type=range]').all():
+        before, value = seen(), float(slider.input_value())
+        slider.focus()
+        page.keyboard.press('ArrowRight' if value < float(slider.get_attribute('max')) else 'ArrowLeft')
+        assert float(slider.input_value()) != value and seen() != before
+        took = slider.evaluate('''async (slider) => {
+            const began = performance.now(), n = 10;
+            for (let i = 0; i < n; i++) {
+                slider.value = +slider.min + (i + 0.5) / n * (slider.max - slider.min);
+                slider.dispatchEvent(new Event("input"));
+                await Promise.resolve(); await Promise.resolve();
+                slider.getBoundingClientRect();
+            }
+            return (performance.now() - began) / n;
+        }''')
+        assert took < 50
+    for choice in figure.locator('input[type=radio]:not(:checked), input[type=checkbox]').all():
+        before = seen()
+        choice.click()
+        assert seen() != before
+    assert figure.locator('[role=status]').inner_text().strip()
+    figure.screenshot(path=SCREENS/f'{kind.__name__}_moved.png')
