@@ -10,6 +10,7 @@ import pytest
 import traitlets
 
 from conftest import ROOT
+from fastbook_notes.apps.explorables.descent import Descent
 from fastbook_notes.apps.explorables.lever import Lever
 from fastbook_notes.apps.explorables.live_figure import LiveFigure
 
@@ -19,6 +20,7 @@ TRIALS = 40
 # One of each, made from numbers that no chapter has.
 EXAMPLES = {
     Lever: lambda rng: Lever(rng.beta(1, 8, 60)),
+    Descent: lambda rng: Descent(rng.uniform(-1, 1.2, 20), rng.uniform(-1, 2, 20)),
 }
 kinds = pytest.mark.parametrize('kind', EXAMPLES, ids=lambda kind: kind.__name__)
 
