@@ -20,7 +20,7 @@ export const compute = (get) => {
 export default liveFigure("descent", compute, (model) => {
   const [slopes, intercepts] = ["slope", "intercept"].map((name) => ({ from: model.get("ranges")[name][0], to: model.get("ranges")[name][1], label: name }));
   const map = plot({ x: slopes, y: intercepts, width: 400, height: 350, name: "The bowl from above: each ring inwards is a lower loss" });
-  const byStep = plot({ x: { from: 0, to: model.get("ranges").steps[1], label: "step" }, y: { from: 0.01, to: 1e4, log: true, label: "loss" }, width: 400, height: 350, name: "Loss by step" });
+  const byStep = plot({ x: { from: 0, to: model.get("ranges").steps[1], label: "step" }, y: { from: 0.01, to: 1000, log: true, label: "loss" }, width: 400, height: 350, name: "Loss by step" });
   map.onDrag((slope, intercept) => { model.set({ slope, intercept }); model.save_changes(); });
   const { best, bends: [a, b, d] } = bowl(model.get("x"), model.get("y")), narrow = Math.sqrt(d - b * b / a);
   const ring = (size) => Array.from({ length: 73 }, (_, i) => { // Where the loss is `size` squared above the lowest
@@ -30,9 +30,8 @@ export default liveFigure("descent", compute, (model) => {
   const rings = Array.from({ length: 16 }, (_, i) => map.line(ring(0.25 * (16 - i)), "ring"));
   const [cx, cy] = [map.sx(best[0]), map.sy(best[1])], cross = svg("path", { class: "line cross", d: `M${cx - 6},${cy - 6}l12,12m0,-12l-12,12` });
   return {
-    parts: [make("div", { className: "columns" }, map.figure, byStep.figure),
-      slider(model, "power", "Learning rate", { step: 0.01, show: (v) => (10 ** v).toPrecision(3) }), slider(model, "steps", "Steps", { step: 1, show: String }),
-      slider(model, "slope", "Slope at the start", { step: 0.1 }), slider(model, "intercept", "Intercept at the start", { step: 0.1 })],
+    parts: [slider(model, "power", "Learning rate", { step: 0.01, show: (v) => (10 ** v).toPrecision(3) }), slider(model, "steps", "Steps", { step: 1, show: String }),
+      make("div", { className: "columns" }, map.figure, byStep.figure), slider(model, "slope", "Slope at the start", { step: 0.1 }), slider(model, "intercept", "Intercept at the start", { step: 0.1 })],
     show({ path, losses, left, border }, get) {
       const rate = 10 ** get("power"), factor = Math.abs(1 - 2 * rate / border), now = `${short(losses.at(-1))} after ${path.length - 1} step${path.length > 2 ? "s" : ""}`;
       const over = rate > 1.0005 * border, even = !over && rate > 0.9995 * border, bounces = rate > border / 2, rest = `${percent(left)} of the way is left`;
