@@ -23,8 +23,8 @@ TRIALS = 40
 EXAMPLES = {
     Lever: lambda rng: Lever(rng.beta(1, 8, 60)),
     FirstWeights: lambda rng: FirstWeights(rng.normal(0, 5, 500), inputs=100),
-    EpochOrder: lambda rng: EpochOrder({order: np.vstack([np.zeros(30), rng.normal(0, 3, (80, 30)).cumsum(0)]) for order in 'ab'}, np.arange(30) % 3 == 1,
-                                       {order: rng.integers(0, 2, (80, 16, 1)) for order in 'ab'}),
+    EpochOrder: lambda rng: EpochOrder({order: np.vstack([np.zeros(30), rng.normal(0, 3, (80, 30)).cumsum(0)]) for order in 'ab'},
+                                       np.arange(30) % 3 == 1, {order: rng.integers(0, 2, (80, 16, 1)) for order in 'ab'}),
     Descent: lambda rng: Descent(rng.uniform(-1, 1.2, 20), rng.uniform(-1, 2, 20)),
 }
 kinds = pytest.mark.parametrize('kind', EXAMPLES, ids=lambda kind: kind.__name__)

@@ -24,8 +24,8 @@ class Descent(LiveFigure):
     steps = traitlets.Int(15, min=1, max=30).tag(sync=True, asked=True) # How many
     slope = Setting(-1, -2, 4) # Of the line at the start
     intercept = Setting(-0.5, -2.5, 3.5) # Likewise
-    in_words = ('A map of the loss over slope and intercept with the path of gradient descent on it, the loss by step beside it, and sliders '
-                'for the learning rate, the number of steps and the start.')
+    in_words = ('A map of the loss over slope and intercept with the path of gradient descent on it, the loss by step beside it, '
+                'and sliders for the learning rate, the number of steps and the start.')
 
     def __init__(self,
         x, # (n,) inputs, -3 to 3
@@ -44,11 +44,12 @@ class Descent(LiveFigure):
         "The learning rate"
         return 10**self.power
 
-    def computed(self) -> dict: # `path` (steps + 1, 2), `losses` (steps + 1,), `best` (2,), the share `left` of the way, and the rates' `border`
+    def computed(self) -> dict: # `path` (steps + 1, 2), `losses` (steps + 1,), `best` (2,), `left` (a share), `border` of the rates
         "What `line_step` and `line_loss` of chapter 1 say, NumPy's least squares, and the largest curvature by NumPy's eigenvalues"
         from fastbook_notes.intro import line_loss, line_step
         x, y, path = np.array(self.x), np.array(self.y), [(self.slope, self.intercept)]
         for _ in range(self.steps): path.append(line_step(*path[-1], x, y, self.rate))
         best, curvatures = np.polyfit(x, y, 1), np.linalg.eigvalsh(2*np.array([[(x*x).mean(), x.mean()], [x.mean(), 1]]))
-        first, last = (np.linalg.norm(np.subtract(at, best)) for at in (path[0], path[-1]))
-        return dict(path=path, losses=line_loss(*np.array(path).T, x, y), best=best, left=last/max(first, 1e-9), border=2/curvatures[-1])
+        first, last = (float(np.linalg.norm(np.subtract(at, best))) for at in (path[0], path[-1]))
+        slopes, intercepts = np.transpose(path)
+        return dict(path=path, losses=line_loss(slopes, intercepts, x, y), best=best, left=last/max(first, 1e-9), border=2/curvatures[-1])

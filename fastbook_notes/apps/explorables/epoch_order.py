@@ -26,7 +26,7 @@ class EpochOrder(LiveFigure):
     batches = traitlets.List().tag(sync=True) # By order and step: how many 3s and how many 7s
     step = traitlets.Int(0, min=0, max=MOST_STEPS).tag(sync=True, asked=True) # So many are done; beyond the last it is the last
     measure = traitlets.Enum(['called', 'mean', 'accuracy'], default_value='called').tag(sync=True, asked=True) # Which is drawn by step
-    in_words = ('A slider for the step of an epoch. For pictures in order and shuffled it shows where each validation picture\'s activation lies, '
+    in_words = ('A slider for the step of an epoch. For pictures in order and shuffled it shows the activation of each validation picture, '
                 'what the batches hold, and a curve by step of the share called a 3, the mean activation or the accuracy.')
 
     def __init__(self,
@@ -37,19 +37,21 @@ class EpochOrder(LiveFigure):
     ):
         runs, targets = [np.asarray(run, '<f4') for run in activations.values()], np.asarray(targets).reshape(-1)
         counts = [[[int((b == 1).sum()), int((b == 0).sum())] for b in map(np.asarray, batches.get(order, []))] for order in activations]
-        fitting = len(runs) == 2 and len(counts[0]) == len(counts[1]) and {run.shape for run in runs} == {(len(counts[0]) + 1, len(targets))}
-        if not fitting or not 1 <= len(counts[0]) <= MOST_STEPS or not np.isfinite(runs).all() or not np.isin([0, 1], targets).all():
-            raise NotesError(f'An epoch\'s order needs two runs of the same 1 to {MOST_STEPS} steps: finite activations of both digits before '
-                             'the first and after each, and the targets of each batch.')
-        if (runs[0][0] != runs[1][0]).any(): raise NotesError('The two runs differ before the first step; begin both with a copy of one model.')
+        steps = len(counts[0]) if len(counts) == 2 else 0
+        fitting = steps and len(counts[1]) == steps and all(run.shape == (steps + 1, len(targets)) for run in runs)
+        if not fitting or steps > MOST_STEPS or not np.isfinite(runs).all() or not np.isin([0, 1], targets).all():
+            raise NotesError(f'An epoch\'s order needs two runs of the same 1 to {MOST_STEPS} steps: finite activations of both digits '
+                             'before the first and after each, and the targets of each batch.')
+        if (runs[0][0] != runs[1][0]).any():
+            raise NotesError('The two runs differ before the first step; begin both with a copy of one model.')
         some = np.linspace(0, len(targets) - 1, min(KEPT, len(targets))).astype(int)
-        super().__init__(orders=list(activations), activations=np.stack(runs)[:, :, some].tobytes(), targets=targets[some].astype(int).tolist(),
-                         batches=counts, **kwargs)
-        self.ranges = {**self.ranges, 'step': [0, len(counts[0])]}
+        super().__init__(orders=list(activations), activations=np.stack(runs)[:, :, some].tobytes(),
+                         targets=targets[some].astype(int).tolist(), batches=counts, **kwargs)
+        self.ranges = {**self.ranges, 'step': [0, steps]}
         self.try_this = ('Take one step, and then go on to where the 7s come. When is the damage done in order, '
                          'and why do the 7s not undo it?')
 
-    def computed(self) -> dict: # For each order: `called` (share called a 3), `mean` (activation), `accuracy`, `slope` (at the 7s, of its most)
+    def computed(self) -> dict: # For each order: `called` a 3, a share; `mean` activation; `accuracy`; `slope` at the 7s, of its most
         "What the functions of chapter 4 say about the activations after this step"
         import torch
 

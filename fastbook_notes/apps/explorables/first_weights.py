@@ -44,7 +44,7 @@ class FirstWeights(LiveFigure):
         "The standard deviation of the weights"
         return 10**self.power
 
-    def computed(self) -> dict: # Shares in the bars of both histograms, `spread`, `saturated` (share within 0.01 of an end), `slope` (of its most)
+    def computed(self) -> dict: # Shares in the bars of both histograms; `spread`; `saturated`, within 0.01 of an end; `slope`, of its most
         "What the `sigmoid` of chapter 4 says"
         from fastbook_notes.mnist_basics import sigmoid
         a = self.std*np.array(self.activations)
