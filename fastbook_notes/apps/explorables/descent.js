@@ -34,7 +34,7 @@ export default liveFigure("descent", compute, (model) => {
       make("div", { className: "columns" }, map.figure, byStep.figure), slider(model, "slope", "Slope at the start", { step: 0.1 }), slider(model, "intercept", "Intercept at the start", { step: 0.1 })],
     show({ path, losses, left, border }, get) {
       const rate = 10 ** get("power"), factor = Math.abs(1 - 2 * rate / border), now = `${short(losses.at(-1))} after ${path.length - 1} step${path.length > 2 ? "s" : ""}`;
-      const over = rate > 1.0005 * border, even = !over && rate > 0.9995 * border, bounces = rate > border / 2, rest = `${percent(left)} of the way is left`;
+      const over = rate > 1.0005 * border, even = !over && rate > 0.9995 * border, bounces = rate > border / 2, rest = `${percent(left)} of the distance is left`;
       map.draw(`A path of ${path.length - 1} steps; ${rest}`, ...rings, map.line(path, "second"), ...path.map((at) => map.dot(...at, "second", 3.5)), cross, map.dot(...path[0], "first", 8),
         svg("text", { class: "said", x: map.sx(path[0][0]), y: map.sy(path[0][1]) + (path[0][1] > intercepts.from + 0.6 ? 24 : -14), "text-anchor": path[0][0] < best[0] ? "start" : "end" }, "start"));
       byStep.draw(`From ${short(losses[0])} to ${now}`, byStep.line(losses.map((loss, i) => [i, loss]), "second"), ...losses.map((loss, i) => byStep.dot(i, loss, "second", 3)));
