@@ -171,3 +171,21 @@ def test_a_figure_answers_a_key_and_a_drag(kind, visit, folder):
         assert seen() != before
     assert figure.locator('[role=status]').inner_text().strip()
     figure.screenshot(path=SCREENS/f'{kind.__name__}_moved.png')
+
+
+@pytest.mark.parametrize('kind, dot', [(Descent, '.dot.first'), (FirstWeights, '.dot.second'), (EpochOrder, '.dot.third')])
+@pytest.mark.parametrize('width', [390, 580])
+def test_what_is_dragged_lies_under_the_pointer(kind, dot, width, visit, folder):
+    "In a drawing that fills its place, and in one that has room left at its sides"
+    page = open_figures(visit, folder, width=width)
+    plot = page.locator('.live-figure').nth(list(EXAMPLES).index(kind)).locator('.plot.draggable').last
+    plot.scroll_into_view_if_needed()
+    box = plot.bounding_box()
+    for share in (.4, .6):
+        at = box['x'] + share*box['width'], box['y'] + share*box['height']
+        page.mouse.move(*at)
+        page.mouse.down()
+        page.mouse.up()
+        found = plot.locator(dot).last.bounding_box()
+        assert abs(found['x'] + found['width']/2 - at[0]) < 5
+        if kind is Descent: assert abs(found['y'] + found['height']/2 - at[1]) < 5
