@@ -8,6 +8,9 @@ import pytest
 import traitlets
 
 from conftest import ROOT
+from fastbook_notes.apps.explorables.descent import Descent
+from fastbook_notes.apps.explorables.epoch_order import EpochOrder
+from fastbook_notes.apps.explorables.first_weights import FirstWeights
 from fastbook_notes.apps.explorables.lever import Lever
 from fastbook_notes.apps.explorables.live_figure import LiveFigure
 
@@ -17,6 +20,10 @@ TRIALS = 40
 # One of each, made from numbers that no chapter has.
 EXAMPLES = {
     Lever: lambda rng: Lever(rng.beta(1, 8, 60)),
+    FirstWeights: lambda rng: FirstWeights(rng.normal(0, 5, 500), inputs=100),
+    EpochOrder: lambda rng: EpochOrder({order: np.vstack([np.zeros(30), rng.normal(0, 3, (80, 30)).cumsum(0)]) for order in 'ab'},
+                                       np.arange(30) % 3 == 1, {order: rng.integers(0, 2, (80, 16, 1)) for order in 'ab'}),
+    Descent: lambda rng: Descent(rng.uniform(-1, 1.2, 20), rng.uniform(-1, 2, 20)),
 }
 kinds = pytest.mark.parametrize('kind', EXAMPLES, ids=lambda kind: kind.__name__)
 
@@ -164,3 +171,21 @@ def test_a_figure_answers_a_key_and_a_drag(kind, visit, folder):
         assert seen() != before
     assert figure.locator('[role=status]').inner_text().strip()
     figure.screenshot(path=SCREENS/f'{kind.__name__}_moved.png')
+
+
+@pytest.mark.parametrize('kind, dot', [(Descent, '.dot.first'), (FirstWeights, '.dot.second'), (EpochOrder, '.dot.third')])
+@pytest.mark.parametrize('width', [390, 580])
+def test_what_is_dragged_lies_under_the_pointer(kind, dot, width, visit, folder):
+    "In a drawing that fills its place, and in one that has room left at its sides"
+    page = open_figures(visit, folder, width=width)
+    plot = page.locator('.live-figure').nth(list(EXAMPLES).index(kind)).locator('.plot.draggable').last
+    plot.scroll_into_view_if_needed()
+    box = plot.bounding_box()
+    for share in (.4, .6):
+        at = box['x'] + share*box['width'], box['y'] + share*box['height']
+        page.mouse.move(*at)
+        page.mouse.down()
+        page.mouse.up()
+        found = plot.locator(dot).last.bounding_box()
+        assert abs(found['x'] + found['width']/2 - at[0]) < 5
+        if kind is Descent: assert abs(found['y'] + found['height']/2 - at[1]) < 5
