@@ -38,5 +38,5 @@ class Lever(LiveFigure):
     def computed(self) -> dict: # `cost`, (n + 1,) by the number of answers checked, and `best`, the cheapest number
         "What `expected_cost` of chapter 2 says"
         from fastbook_notes.production import expected_cost
-        cost = expected_cost(self.chances, self.check, self.mend)
+        cost = expected_cost(np.array(self.chances), self.check, self.mend)
         return dict(cost=cost, best=int(cost.argmin()))
