@@ -8,17 +8,29 @@ from pathlib import Path
 import numpy as np
 import pytest
 import traitlets
+from PIL import Image
 
 from conftest import ROOT
+from fastbook_notes.apps.explorables.binary_loss import BinaryLoss
 from fastbook_notes.apps.explorables.lever import Lever
 from fastbook_notes.apps.explorables.live_figure import LiveFigure
+from fastbook_notes.apps.explorables.threshold import Threshold
 
 SCREENS = ROOT/'_run'/'screens'/'explorables'
 TRIALS = 40
 
+
+def threshold_of(rng):
+    there = rng.random((40, 6)) < 0.3
+    return Threshold(rng.normal(4*there - 3, 1.5), there, 'bus cat dog horse person train'.split(),
+                     {row: Image.new('RGB', (120, 90 + row), (20*row, 90, 160)) for row in range(6)})
+
+
 # One of each, made from numbers that no chapter has.
 EXAMPLES = {
     Lever: lambda rng: Lever(rng.beta(1, 8, 60)),
+    Threshold: lambda rng: threshold_of(rng),
+    BinaryLoss: lambda rng: BinaryLoss(),
 }
 kinds = pytest.mark.parametrize('kind', EXAMPLES, ids=lambda kind: kind.__name__)
 
