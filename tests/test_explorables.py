@@ -198,10 +198,10 @@ def test_a_threshold_is_dragged_and_changes_the_verdicts(visit, folder):
     verdicts, said = (lambda: figure.locator('.thumbs').inner_text()), (lambda: figure.locator('[role=status]').inner_text())
     drag(page, figure.locator('svg.plot'), (.5, .5), (.3, .5), (.14, .5))
     low = verdicts()
-    assert '+ not there' in low and '− missed' not in low and float(figure.get_by_label('Threshold').input_value()) < 0.05
+    assert '+ not there' in low and '− missed' not in low and float(figure.get_by_role('slider').input_value()) < 0.05
     drag(page, figure.locator('svg.plot'), (.14, .5), (1, .5))
     assert '− missed' in verdicts() and '✓' not in verdicts() and 'names 0 labels' in said()
-    slider = figure.get_by_label('Threshold')
+    slider = figure.get_by_role('slider')
     best = Threshold.computed(threshold_of(np.random.default_rng(7)))['best']['f1']
     for _ in range(round(100*(1 - best))): slider.press('ArrowLeft')
     assert 'No threshold has a higher F1' in said()
@@ -213,7 +213,8 @@ def test_half_precision_is_rounded_as_numpy_does(module_page, figures):
     halves = halves[np.isfinite(halves)]
     between = (halves[1:] + halves[:-1])/2
     rng = np.random.default_rng(42)
-    odd = np.array([0, np.inf, np.nan, 65519.999, 65520, 65504, 1e300, 2.0**-25, 2.0**-25*(1 + 1e-15), 5e-324, *np.exp(rng.uniform(-25, 15, 2000))])
+    odd = np.array([0, np.inf, np.nan, 65519.999, 65520, 65504, 1e300, 2.0**-25, 2.0**-25*(1 + 1e-15), 5e-324,
+                    *np.exp(rng.uniform(-25, 15, 2000))])
     values = np.concatenate([halves, between, np.nextafter(between, 0), np.nextafter(between, 1e9), odd])
     values = np.concatenate([values, -values])
     found = module_page.evaluate('''async ([source, values]) => {
@@ -236,4 +237,5 @@ def test_the_plain_loss_breaks_where_it_is_said_to(visit, folder):
             assert word in figure.locator('[role=status]').inner_text()
         assert '∞' in figure.locator('.legend').inner_text()
     figure.get_by_label('1, there').check()
-    assert 'not a number' in figure.locator('.legend').inner_text() and 'though the answer is right' in figure.locator('[role=status]').inner_text()
+    assert 'not a number' in figure.locator('.legend').inner_text()
+    assert 'though the answer is right' in figure.locator('[role=status]').inner_text()

@@ -24,7 +24,7 @@ export default liveFigure("line-pad", compute, (model) => {
   model.on("change:w change:b change:y", restart);
 
   // ---- points that can be moved, and the line
-  const last = Math.max(...xs), x = { from: Math.min(0, ...xs), to: last + 0.03 * (last - Math.min(...xs)), label: "x" };
+  const [first, last] = [Math.min(...xs), Math.max(...xs)], rim = 0.03 * (last - first), x = { from: Math.min(0, first - rim), to: last + rim, label: "x" };
   const line = plot({ x, y: { from: y0, to: y1, label: "y" }, name: "Points, the line w·x + b, and how far it is from each" });
   const move = (i, value) => setting(model, "y", get("y").map((y, j) => j === i ? Math.min(y1, Math.max(y0, value)) : y));
   line.onDrag((px, py, event) => {
@@ -84,10 +84,10 @@ export default liveFigure("line-pad", compute, (model) => {
   return {
     parts: [make("div", { className: "columns" },
       make("div", {}, line.figure, make("p", { className: "now" }, "Loss (mean squared error): ", now), ...sliders,
-        make("div", { className: "row" }, button("One step", () => walk(1), "main"), button("20 steps", () => walk(20)), button("Start over", () => again(start))),
+        make("div", { className: "row" }, button("One step", () => walk(1), "main"), button("20 steps", () => walk(20)), button("Start over", () => again(start)))),
+      make("div", {}, surface.figure, curve.figure,
         make("fieldset", {}, make("legend", { textContent: "Drag a point in the drawing, or move it here" }), slider(handle, "point", "Point", { step: 1, show: String }),
-          slider(handle, "height", "Its y"), button("Points as they were", () => again({ y: points })))),
-      make("div", {}, surface.figure, curve.figure))],
+          slider(handle, "height", "Its y"), button("Points as they were", () => again({ y: points })))))],
     show({ loss: found }) {
       const here = [get("w"), get("b")], steps = trail.length - 1;
       drawLine();

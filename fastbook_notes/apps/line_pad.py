@@ -1,4 +1,4 @@
-"""Chapter 1's line with its two parameters as sliders, points that can be moved, its loss as a surface and by step, and gradient descent a step at a time
+"""Chapter 1's line with two sliders and points that can be moved, its loss as a surface, and gradient descent a step at a time
 
 Docs: https://fastbook-notes.github.io/fastbook_notes/apps/line_pad.html.md"""
 
@@ -25,22 +25,22 @@ class LinePad(LiveFigure):
     w = Setting(0., -1e9, 1e9) # Weight; training may take it beyond what the slider shows
     b = Setting(0., -1e9, 1e9) # Bias, likewise
     lr = Setting(0.05, 0, 10) # Learning rate
-    in_words = ('Points that can be moved, and a line with two sliders, its weight and its bias. Beside them is the loss for each pair of these, '
-                'as a surface on which gradient descent walks downhill, and the loss after each step.')
+    in_words = ('Points that can be moved, and a line with two sliders, its weight and its bias. Beside them is the loss for each pair '
+                'of these, as a surface on which gradient descent walks downhill, and the loss after each step.')
 
     def __init__(self,
         x, # (n,) inputs
         y, # (n,) outputs that are known
-        ranges=None, # What is shown of `w`, `b`, `lr` and `y`, each a pair of a low and a high number; for those left out, what suits chapter 1
+        ranges=None, # What is shown of `w`, `b`, `lr` and `y`, pairs of a low and a high number; else what suits chapter 1
         **kwargs # Traits, e.g. `lr=0.1`, and `still`
     ):
         x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
         if x.ndim != 1 or x.shape != y.shape or len(x) < 2 or np.ptp(x) == 0 or not np.isfinite([x, y]).all():
             raise NotesError(f'x has the shape {x.shape} and y {y.shape}; give one finite y for each x, and at least two different ones.')
-        shown = dict(w=[-1., 5.], b=[-2., 8.], lr=[0.005, 0.2], y=[min(0., y.min()), y.max() + 0.25*max(1., np.ptp(y))])
+        shown = dict(w=[-1., 5.], b=[-2., 8.], lr=[0.005, 0.2], y=[min(0., y.min()), y.max() + 0.5*max(1., np.ptp(y))])
         super().__init__(x=x.tolist(), y=y.tolist(), ranges=shown | (ranges or {}), **kwargs)
-        self.try_this = ('Fit the line by hand with its two sliders, then start over and let gradient descent do it. Raise the learning rate until the steps no '
-                         'longer arrive. Last, drag one point far away: how far does the best line follow a single point?')
+        self.try_this = ('Fit the line by hand with its two sliders, then start over and let gradient descent do it. Raise the learning rate '
+                         'until the steps no longer arrive. Last, drag one point far away: how far does the best line follow a single point?')
 
     @traitlets.validate('y')
     def _points_fit(self, proposal):

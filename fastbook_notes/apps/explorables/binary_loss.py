@@ -34,7 +34,8 @@ def losses_in(
         plain = -rounded(rounded(target*log_p) + rounded((1 - target)*log_rest))
         clamped = -(target*np.maximum(log_p, -100) + (1 - target)*np.maximum(log_one_minus_p, -100))
         with_logits = rounded(binary_cross_entropy(torch.tensor(x), torch.full(x.shape, target, dtype=torch.float64), 'none'))
-        return dict(e=e, sum=rounded(1 + e), p=p, rest=rest, log_p=log_p, log_rest=log_rest, plain=plain, clamped=clamped, with_logits=with_logits)
+        return dict(e=e, sum=rounded(1 + e), p=p, rest=rest, log_p=log_p, log_rest=log_rest, plain=plain,
+                    clamped=clamped, with_logits=with_logits)
 
 # %% ../../../nbs/apps/explorables/binary_loss.ipynb #2d0a59b7
 class BinaryLoss(LiveFigure):
@@ -43,14 +44,16 @@ class BinaryLoss(LiveFigure):
     activation = Setting(12, -45, 45) # What the model says, before the sigmoid
     target = traitlets.Enum([0, 1], default_value=0).tag(sync=True, asked=True) # The right answer
     precision = traitlets.Enum(['float16', 'float32', 'float64'], default_value='float32').tag(sync=True, asked=True)
-    in_words = ('A slider for an activation, and a choice of the right answer and of the type of the numbers. Curves show the loss by the plain formula, '
-                'by the clamped logarithm of a probability, and with logits; a table shows each step of the plain formula.')
+    in_words = ('A slider for an activation, and a choice of the right answer and of the type of the numbers. Curves show the loss by '
+                'the plain formula, through a probability with its logarithm cut off, and with logits; a table shows each step of the '
+                'plain formula.')
 
     def __init__(self, **kwargs # `activation`, `target`, `precision`, `still`
     ):
         super().__init__(**kwargs)
-        self.try_this = ('Drag the activation to the right until the plain formula breaks: which step of it is the first to go wrong? Then change the type of the '
-                         'numbers. Does twice the number of bits get it twice as far? Last, make the right answer 1: can a right answer break it, too?')
+        self.try_this = ('Drag the activation to the right until the plain formula breaks: which step of it is the first to go wrong? Then '
+                         'change the type of the numbers. Does twice the number of bits get it twice as far? Last, make the right answer 1: '
+                         'can a right answer break it, too?')
 
     def computed(self) -> dict: # What `losses_in` returns for the activation, where `1 - p` `breaks`, and the three `curves`
         "The loss as Python computes it"

@@ -1,4 +1,4 @@
-"""Chapter 6's threshold as a live figure: above which probability a label is named, and what that does to four measures and to some pictures
+"""Chapter 6's threshold as a live figure: what it does to four measures, and to the labels of some pictures
 
 Docs: https://fastbook-notes.github.io/fastbook_notes/apps/explorables/threshold.html.md"""
 
@@ -39,8 +39,8 @@ class Threshold(LiveFigure):
     rows = traitlets.List(traitlets.Int()).tag(sync=True) # Which pictures are shown
     pictures = traitlets.List(traitlets.Unicode()).tag(sync=True) # The small copies of these
     threshold = Setting(0.5, 0, 1) # Above which probability a label is named
-    in_words = ('A slider for the threshold, and curves of accuracy, precision, recall and F1 by threshold. Beside them are a few pictures, each with '
-                'the labels that are right, missed, or not there.')
+    in_words = ('A slider for the threshold, and curves of accuracy, precision, recall and F1 by threshold. Beside them are a few '
+                'pictures, each with the labels that are right, missed, or not there.')
 
     def __init__(self,
         inputs, # (n, labels) activations
@@ -51,14 +51,16 @@ class Threshold(LiveFigure):
     ):
         inputs, targets, pictures = np.asarray(inputs, dtype='float32'), np.asarray(targets), pictures or {}
         if inputs.ndim != 2 or inputs.shape != targets.shape or inputs.shape[1] != len(vocab) or not np.isfinite(inputs).all():
-            raise NotesError(f'Activations of shape {inputs.shape} need targets of the same shape, here {targets.shape}, and a name for each of '
-                             f'their labels, here {len(vocab)}; all must be finite.')
-        if not (np.isin(targets, (0, 1)).all() and targets.any()): raise NotesError('A target is 1 where a picture has the label, else 0, and at least one is 1.')
-        if not set(pictures) <= set(range(len(inputs))): raise NotesError(f'Pictures go by row, 0 to {len(inputs) - 1}; there are some for other rows.')
+            raise NotesError(f'Activations of shape {inputs.shape} need targets of the same shape, here {targets.shape}, and a name for each '
+                             f'of their labels, here {len(vocab)}; all must be finite.')
+        if not (np.isin(targets, (0, 1)).all() and targets.any()):
+            raise NotesError('A target is 1 where a picture has the label, else 0, and at least one is 1.')
+        if not set(pictures) <= set(range(len(inputs))):
+            raise NotesError(f'Pictures go by row, 0 to {len(inputs) - 1}; there are some for other rows.')
         super().__init__(inputs=inputs.tobytes(), targets=targets.astype('uint8').tobytes(), vocab=list(vocab),
                          rows=[int(row) for row in pictures], pictures=[_thumb(picture) for picture in pictures.values()], **kwargs)
-        self.try_this = ('Drag the threshold, in the drawing or by its slider. Which of the four measures hardly moves, and which two pull against each '
-                         'other? Find the threshold with the highest F1, and see what it changes for the pictures.')
+        self.try_this = ('Drag the threshold, in the drawing or by its slider. Which of the four measures hardly moves, and which two pull '
+                         'against each other? Find the threshold with the highest F1, and see what it changes for the pictures.')
 
     def computed(self) -> dict: # What the threshold does `now`, all `curves`, the `best` thresholds, and the `verdicts` on each picture
         "What `threshold_table`, `best_threshold`, `accuracy_at` and `decode_one_hot` of chapter 6 say"
@@ -72,5 +74,6 @@ class Threshold(LiveFigure):
         counts = dict(named=int(named.sum()), hits=int((named & (there > 0)).sum()))
         return dict(now=threshold_table(x, there, self.threshold).iloc[0].to_dict() | counts, there=int(there.sum()),
                     curves=threshold_table(x, there, THRESHOLDS).to_dict('list'),
-                    best={measure: best_threshold(x, there, measure) for measure in ('accuracy', 'f1')}, always_no=accuracy_at(x, there, 1.).item(),
+                    best={measure: best_threshold(x, there, measure) for measure in ('accuracy', 'f1')},
+                    always_no=accuracy_at(x, there, 1.).item(),
                     verdicts=[[decode_one_hot((said & true)[row], self.vocab) for said, true in pairs] for row in self.rows])
