@@ -39,8 +39,8 @@ class LinePad(LiveFigure):
             raise NotesError(f'x has the shape {x.shape} and y {y.shape}; give one finite y for each x, and at least two different ones.')
         shown = dict(w=[-1., 5.], b=[-2., 8.], lr=[0.005, 0.2], y=[min(0., y.min()), y.max() + 0.5*max(1., np.ptp(y))])
         super().__init__(x=x.tolist(), y=y.tolist(), ranges=shown | (ranges or {}), **kwargs)
-        self.try_this = ('Fit the line by hand with its two sliders, then start over and let gradient descent do it. Raise the learning rate '
-                         'until the steps no longer arrive. Last, drag one point far away: how far does the best line follow a single point?')
+        self.try_this = ('Fit the line by hand with two sliders, then start over and let gradient descent do it. Raise the learning rate '
+                         'until the steps no longer arrive. Last, drag one point far away: how far does the best line follow it?')
 
     @traitlets.validate('y')
     def _points_fit(self, proposal):

@@ -52,8 +52,8 @@ class BinaryLoss(LiveFigure):
     ):
         super().__init__(**kwargs)
         self.try_this = ('Drag the activation to the right until the plain formula breaks: which step of it is the first to go wrong? Then '
-                         'change the type of the numbers. Does twice the number of bits get it twice as far? Last, make the right answer 1: '
-                         'can a right answer break it, too?')
+                         'change the type of the numbers. Do twice the bits get it twice as far? Last, make the right answer 1: can '
+                         'a right answer break it, too?')
 
     def computed(self) -> dict: # What `losses_in` returns for the activation, where `1 - p` `breaks`, and the three `curves`
         "The loss as Python computes it"

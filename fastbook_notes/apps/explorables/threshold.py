@@ -51,8 +51,8 @@ class Threshold(LiveFigure):
     ):
         inputs, targets, pictures = np.asarray(inputs, dtype='float32'), np.asarray(targets), pictures or {}
         if inputs.ndim != 2 or inputs.shape != targets.shape or inputs.shape[1] != len(vocab) or not np.isfinite(inputs).all():
-            raise NotesError(f'Activations of shape {inputs.shape} need targets of the same shape, here {targets.shape}, and a name for each '
-                             f'of their labels, here {len(vocab)}; all must be finite.')
+            raise NotesError(f'Activations of shape {inputs.shape} need targets of the same shape, here {targets.shape}, and a name for '
+                             f'each of their labels, here {len(vocab)}; all must be finite.')
         if not (np.isin(targets, (0, 1)).all() and targets.any()):
             raise NotesError('A target is 1 where a picture has the label, else 0, and at least one is 1.')
         if not set(pictures) <= set(range(len(inputs))):
