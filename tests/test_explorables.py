@@ -10,6 +10,9 @@ from PIL import Image
 
 from conftest import ROOT
 from fastbook_notes.apps.explorables.binary_loss import BinaryLoss
+from fastbook_notes.apps.explorables.descent import Descent
+from fastbook_notes.apps.explorables.epoch_order import EpochOrder
+from fastbook_notes.apps.explorables.first_weights import FirstWeights
 from fastbook_notes.apps.explorables.lever import Lever
 from fastbook_notes.apps.explorables.live_figure import LiveFigure
 from fastbook_notes.apps.explorables.threshold import Threshold
@@ -31,6 +34,10 @@ EXAMPLES = {
     Threshold: lambda rng: threshold_of(rng),
     BinaryLoss: lambda rng: BinaryLoss(),
     LinePad: lambda rng: LinePad(np.arange(30)/10, rng.normal(3, 1, 30)),
+    FirstWeights: lambda rng: FirstWeights(rng.normal(0, 5, 500), inputs=100),
+    EpochOrder: lambda rng: EpochOrder({order: np.vstack([np.zeros(30), rng.normal(0, 3, (80, 30)).cumsum(0)]) for order in 'ab'},
+                                       np.arange(30) % 3 == 1, {order: rng.integers(0, 2, (80, 16, 1)) for order in 'ab'}),
+    Descent: lambda rng: Descent(rng.uniform(-1, 1.2, 20), rng.uniform(-1, 2, 20)),
 }
 kinds = pytest.mark.parametrize('kind', EXAMPLES, ids=lambda kind: kind.__name__)
 
@@ -237,3 +244,21 @@ def test_the_plain_loss_breaks_where_it_is_said_to(visit, folder):
     figure.get_by_label('1, there').check()
     assert 'not a number' in figure.locator('.legend').inner_text()
     assert 'though the answer is right' in figure.locator('[role=status]').inner_text()
+
+
+@pytest.mark.parametrize('kind, dot', [(Descent, '.dot.first'), (FirstWeights, '.dot.second'), (EpochOrder, '.dot.third')])
+@pytest.mark.parametrize('width', [390, 580])
+def test_what_is_dragged_lies_under_the_pointer(kind, dot, width, visit, folder):
+    "In a drawing that fills its place, and in one that has room left at its sides"
+    page = open_figures(visit, folder, width=width)
+    plot = page.locator('.live-figure').nth(list(EXAMPLES).index(kind)).locator('.plot.draggable').last
+    plot.scroll_into_view_if_needed()
+    box = plot.bounding_box()
+    for share in (.4, .6):
+        at = box['x'] + share*box['width'], box['y'] + share*box['height']
+        page.mouse.move(*at)
+        page.mouse.down()
+        page.mouse.up()
+        found = plot.locator(dot).last.bounding_box()
+        assert abs(found['x'] + found['width']/2 - at[0]) < 5
+        if kind is Descent: assert abs(found['y'] + found['height']/2 - at[1]) < 5

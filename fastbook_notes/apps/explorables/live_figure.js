@@ -70,10 +70,9 @@ const plot = ({ x, y, width = 440, height = 270, name }) => {
     upright: (a, kind = "soft") => svg("path", { class: `line ${kind}`, d: `M${sx(a)},${top}V${height - bottom}` }),
     text: (a, b, words, kind = "") => svg("text", { class: `said ${kind}`, x: sx(a), y: sy(b), "text-anchor": "middle" }, words),
     at(event) { // Where a pointer is, in the units of the axes
-      const box = el.getBoundingClientRect(), back = (axis, s) => axis.log ? axis.from * (axis.to / axis.from) ** s : axis.from + s * (axis.to - axis.from);
+      const spot = new DOMPoint(event.clientX, event.clientY).matrixTransform(el.getScreenCTM().inverse()), back = (axis, s) => axis.log ? axis.from * (axis.to / axis.from) ** s : axis.from + s * (axis.to - axis.from);
       const within = (v) => Math.min(1, Math.max(0, v));
-      return [back(x, within(((event.clientX - box.left) * width / box.width - left) / (width - left - right))),
-        back(y, within((height - bottom - (event.clientY - box.top) * height / box.height) / (height - top - bottom)))];
+      return [back(x, within((spot.x - left) / (width - left - right))), back(y, within((height - bottom - spot.y) / (height - top - bottom)))];
     },
     onDrag(call) { // `call(x, y, event)` where the pointer is pressed and moved; the sliders say the same to a keyboard
       el.classList.add("draggable");
