@@ -6,20 +6,34 @@ import shutil
 import numpy as np
 import pytest
 import traitlets
+from PIL import Image
 
 from conftest import ROOT
+from fastbook_notes.apps.explorables.binary_loss import BinaryLoss
 from fastbook_notes.apps.explorables.descent import Descent
 from fastbook_notes.apps.explorables.epoch_order import EpochOrder
 from fastbook_notes.apps.explorables.first_weights import FirstWeights
 from fastbook_notes.apps.explorables.lever import Lever
 from fastbook_notes.apps.explorables.live_figure import LiveFigure
+from fastbook_notes.apps.explorables.threshold import Threshold
+from fastbook_notes.apps.line_pad import LinePad
 
 SCREENS = ROOT/'_run'/'screens'/'explorables'
 TRIALS = 40
 
+
+def threshold_of(rng):
+    there = rng.random((40, 6)) < 0.3
+    return Threshold(rng.normal(4*there - 3, 1.5), there, 'bus cat dog horse person train'.split(),
+                     {row: Image.new('RGB', (120, 90 + row), (20*row, 90, 160)) for row in range(6)})
+
+
 # One of each, made from numbers that no chapter has.
 EXAMPLES = {
     Lever: lambda rng: Lever(rng.beta(1, 8, 60)),
+    Threshold: lambda rng: threshold_of(rng),
+    BinaryLoss: lambda rng: BinaryLoss(),
+    LinePad: lambda rng: LinePad(np.arange(30)/10, rng.normal(3, 1, 30)),
     FirstWeights: lambda rng: FirstWeights(rng.normal(0, 5, 500), inputs=100),
     EpochOrder: lambda rng: EpochOrder({order: np.vstack([np.zeros(30), rng.normal(0, 3, (80, 30)).cumsum(0)]) for order in 'ab'},
                                        np.arange(30) % 3 == 1, {order: rng.integers(0, 2, (80, 16, 1)) for order in 'ab'}),
@@ -171,6 +185,65 @@ def test_a_figure_answers_a_key_and_a_drag(kind, visit, folder):
         assert seen() != before
     assert figure.locator('[role=status]').inner_text().strip()
     figure.screenshot(path=SCREENS/f'{kind.__name__}_moved.png')
+
+
+def drag(page, chart, *places):
+    "Press at the first of some places of a drawing, shares of its width and height, and move over the others"
+    chart.scroll_into_view_if_needed()
+    box = chart.bounding_box()
+    for i, (x, y) in enumerate(places):
+        page.mouse.move(box['x'] + x*box['width'], box['y'] + y*box['height'])
+        if not i: page.mouse.down()
+    page.mouse.up()
+
+
+def test_a_threshold_is_dragged_and_changes_the_verdicts(visit, folder):
+    page = open_figures(visit, folder)
+    figure = page.locator('.threshold')
+    verdicts, said = (lambda: figure.locator('.thumbs').inner_text()), (lambda: figure.locator('[role=status]').inner_text())
+    drag(page, figure.locator('svg.plot'), (.5, .5), (.3, .5), (.14, .5))
+    low = verdicts()
+    assert '+ not there' in low and '− missed' not in low and float(figure.get_by_role('slider').input_value()) < 0.05
+    drag(page, figure.locator('svg.plot'), (.14, .5), (1, .5))
+    assert '− missed' in verdicts() and '✓' not in verdicts() and 'names 0 labels' in said()
+    slider = figure.get_by_role('slider')
+    best = Threshold.computed(threshold_of(np.random.default_rng(7)))['best']['f1']
+    for _ in range(round(100*(1 - best))): slider.press('ArrowLeft')
+    assert 'No threshold has a higher F1' in said()
+
+
+def test_half_precision_is_rounded_as_numpy_does(module_page, figures):
+    "All numbers of 16 bits, those half way between two of them and just beside, small and large ones, and what is no number"
+    halves = np.arange(2**15, dtype='uint16').view('float16')[:-1].astype(float)
+    halves = halves[np.isfinite(halves)]
+    between = (halves[1:] + halves[:-1])/2
+    rng = np.random.default_rng(42)
+    odd = np.array([0, np.inf, np.nan, 65519.999, 65520, 65504, 1e300, 2.0**-25, 2.0**-25*(1 + 1e-15), 5e-324,
+                    *np.exp(rng.uniform(-25, 15, 2000))])
+    values = np.concatenate([halves, between, np.nextafter(between, 0), np.nextafter(between, 1e9), odd])
+    values = np.concatenate([values, -values])
+    found = module_page.evaluate('''async ([source, values]) => {
+        const script = await import(URL.createObjectURL(new Blob([source], { type: "text/javascript" })));
+        return values.map((v) => script.half(v));
+    }''', [figures[BinaryLoss]._esm, values.tolist()])
+    with np.errstate(over='ignore'): np.testing.assert_array_equal(np.array(found, dtype=float), values.astype('float16').astype(float))
+
+
+def test_the_plain_loss_breaks_where_it_is_said_to(visit, folder):
+    "The activation is dragged over the place, in each type of numbers"
+    page = open_figures(visit, folder)
+    figure = page.locator('.binary-loss')
+    for precision in ('float16', 'float32', 'float64'):
+        figure.get_by_label(precision).check()
+        breaks = BinaryLoss(precision=precision).computed()['breaks']
+        for side, word in ((-0.4, 'digits'), (0.4, '1 − p is 0 and its logarithm')): # A pixel is about a quarter
+            share = (52 + (breaks + side + 45)/90*(440 - 64))/440
+            drag(page, figure.locator('svg.plot'), (.2, .5), (share, .5))
+            assert word in figure.locator('[role=status]').inner_text()
+        assert '∞' in figure.locator('.legend').inner_text()
+    figure.get_by_label('1, there').check()
+    assert 'not a number' in figure.locator('.legend').inner_text()
+    assert 'though the answer is right' in figure.locator('[role=status]').inner_text()
 
 
 @pytest.mark.parametrize('kind, dot', [(Descent, '.dot.first'), (FirstWeights, '.dot.second'), (EpochOrder, '.dot.third')])

@@ -74,10 +74,10 @@ const plot = ({ x, y, width = 440, height = 270, name }) => {
       const within = (v) => Math.min(1, Math.max(0, v));
       return [back(x, within((spot.x - left) / (width - left - right))), back(y, within((height - bottom - spot.y) / (height - top - bottom)))];
     },
-    onDrag(call) { // `call(x, y)` where the pointer is pressed and moved; the sliders say the same to a keyboard
+    onDrag(call) { // `call(x, y, event)` where the pointer is pressed and moved; the sliders say the same to a keyboard
       el.classList.add("draggable");
-      el.onpointerdown = (event) => { el.setPointerCapture(event.pointerId); call(...this.at(event)); };
-      el.onpointermove = (event) => { if (el.hasPointerCapture(event.pointerId)) call(...this.at(event)); };
+      el.onpointerdown = (event) => { el.setPointerCapture(event.pointerId); call(...this.at(event), event); };
+      el.onpointermove = (event) => { if (el.hasPointerCapture(event.pointerId)) call(...this.at(event), event); };
     },
   };
 };
@@ -94,3 +94,13 @@ const liveFigure = (kind, compute, build) => ({
     update();
   },
 });
+
+// ---- a legend that says numbers, too: `entries` are pairs of a line's kind and its name, and `say` takes a text for each
+const legend = (...entries) => {
+  const values = entries.map(() => make("strong", {}));
+  const key = (kind) => svg("svg", { viewBox: "0 0 34 8", class: "key", "aria-hidden": "true" }, svg("path", { class: `line ${kind}`, d: "M0,4H34" }));
+  return {
+    el: make("ul", { className: "legend" }, ...entries.map(([kind, name], i) => make("li", {}, key(kind), ` ${name} `, values[i]))),
+    say(...texts) { texts.forEach((text, i) => { values[i].textContent = text; }); },
+  };
+};
