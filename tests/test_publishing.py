@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 
 from conftest import LOCAL, ROOT, complains, not_here
+from fastbook_notes.data.pictures import open_picture
 from odd_pictures import clear_corner, encoded, exif, scene, sixteen
 from small_models import model, pets, picture, small_learner, vision  # noqa: F401
 
@@ -109,7 +110,7 @@ def test_nothing_large_is_fetched_before_the_reader_asks(pages):
     page = pages('cats')
     names = {url.rpartition('/')[2] for url in page.asked}
     assert names <= {'', 'page.css', 'page.js', 'answering.js', 'picture_app.js', 'model.json', 'icon.svg', 'manifest.webmanifest'}
-    assert page.locator('.loading button').inner_text().startswith('Load the model (10.')
+    assert page.locator('.loading button').inner_text().startswith('Load the model (10.') # At most 11 MB
     assert 'nothing is uploaded' in page.locator('main').inner_text()
 
 
@@ -122,6 +123,18 @@ def test_same_answers_on_photos_and_odd_files(pages, site):
     gaps |= {f'labels of {name}': gap(page, site['labels'].predictor, name, data) for name, data in list(files.items())[:6]}
     assert {name: value for name, value in gaps.items() if not value <= SAME} == {}
     assert page.locator('.loading button').is_hidden() and 'works without a connection' in page.locator('.loading').inner_text()
+
+
+def test_what_is_none_of_the_classes_is_said_as_in_the_app(pages, site):
+    "Cup, rocket, flower: the page has ImageNet's words in few bits, and the app in full"
+    from fastbook_notes.apps.picture_app import Guide, package_photos
+    page, guide, said = pages('cats'), Guide(site['cats'].predictor), {}
+    for file in package_photos():
+        ask(page, f'is it {file.name}', file.read_bytes())
+        said[file.name] = page.locator('.answer h3').first.inner_text(), guide.answer(open_picture(file))[0]['neither']
+    assert len({bool(ours) for _, ours in said.values()}) == 2
+    assert {name: pair for name, pair in said.items() if pair[1] and pair[0] != pair[1]} == {}
+    assert [name for name, pair in said.items() if not pair[1] and pair[0].startswith('This looks like')] == []
 
 
 def test_answers_can_be_corrected_counted_and_saved(pages, site):
@@ -307,7 +320,7 @@ def test_a_page_is_made_again_and_nothing_else_is_written_over(site, model, tmp_
     out = tmp_path/'page'
     (out/'.git').mkdir(parents=True)
     for _ in range(2): assert publish(model, out, report=str) == out
-    assert (out/'.git').is_dir() and (out/'body.onnx').read_bytes() == (site['small'].folder/'body.onnx').read_bytes()
+    assert (out/'.git').is_dir() and (out/'body.onnx.gz').read_bytes() == (site['small'].folder/'body.onnx.gz').read_bytes()
     (tmp_path/'mine.txt').write_text('mine')
     with pytest.raises(NotesError, match='holds other files'): publish(model, tmp_path, report=str)
     with pytest.raises(NotesError, match='is a file'): publish(model, tmp_path/'mine.txt', report=str)

@@ -242,16 +242,16 @@ def test_models_answer_in_the_pages_of_three_apps(visit, base):
     page, asked = visit('index.html'), []
     page.on('request', lambda request: asked.append(request.url.rpartition('/')[2].partition('?')[0]))
     for name, labels in (('cat_or_dog', 2), ('breeds', 5), ('labels', 20)):
-        before = asked.count('body.onnx')
+        before = asked.count('body.onnx.gz')
         page.goto(f'{base}apps/pages/{name}.html')
         page.locator('.answering .drop').wait_for()
-        assert asked.count('body.onnx') == before and page.locator('.answering img').count() == 0
+        assert asked.count('body.onnx.gz') == before and page.locator('.answering img').count() == 0
         page.locator('.answering input[type=file]').set_input_files(str(package_photos()[0]))
         page.locator('.answering .answer').wait_for(timeout=60_000)
         assert page.locator('.answering .bars li').count() == labels
         page.screenshot(path=SCREENS.parent/f'answering-{name}.png', full_page=True)
         if name != 'breeds': assert page.locator('.answer h3').inner_text().startswith('cat')
-    assert asked.count('body.onnx') == asked.count('ort-wasm-simd-threaded.wasm.gz') == 1 and asked.count('head.bin') == 3
+    assert asked.count('body.onnx.gz') == asked.count('ort-wasm-simd-threaded.wasm.gz') == 1 and asked.count('head.bin') == 3
 
 
 def test_sources_are_quartos_own(site):

@@ -11,7 +11,7 @@ from fastbook_notes.models.model_folder import load_model
 from fastbook_notes.models.untrained import words_model
 
 APPS = {'cat_or_dog': 'Cat or dog', 'breeds': 'Breeds', 'labels': "What's in the picture"}
-SHARED = ('answering.js', 'picture_app.js', 'worker.js', 'preparation.js', 'page.css', 'body.onnx')
+SHARED = ('answering.js', 'picture_app.js', 'worker.js', 'preparation.js', 'page.css', 'body.onnx.gz', 'others.bin.gz')
 
 
 def write_models(folder:Path):
@@ -20,7 +20,7 @@ def write_models(folder:Path):
     for name, title in APPS.items():
         files = publishing.page_files(load_model(words_model(name)), title, report=lambda line, name=name: print(f'{name}: {line}'))
         told = json.loads(files['model.json'])
-        for part in ('body', 'engine'): told[part]['file'] = f"../{told[part]['file']}"
+        for part in {'body', 'engine', 'others'} & told.keys(): told[part]['file'] = f"../{told[part]['file']}"
         own = {f'{name}/head.bin': files['head.bin'], f'{name}/model.json': json.dumps(told).encode()}
         shared = {file: data for file, data in files.items() if file in SHARED or file.startswith('engine/')}
         for file, data in {**shared, **own}.items():

@@ -108,12 +108,17 @@ class Guide:
         from fastbook_notes.models.neither import neither_finder
         return neither_finder(self.predictor)
 
-    def _neither(self, picture):
-        word = self.find_neither and self.find_neither(picture)
-        if not word: return ''
+    def neither_sentence(self,
+        word:str, # ImageNet's
+    ) -> str:
+        "That a picture shows none of the classes"
         from fastbook_notes.models.neither import neither_sentence
         names = self.predictor.names
         return neither_sentence(word, [_spoken(name) for name in names], 'breeds' if set(names) <= set(BREEDS) else 'classes')
+
+    def _neither(self, picture):
+        word = self.find_neither and self.find_neither(picture)
+        return self.neither_sentence(word) if word else ''
 
     @cached_property
     def looked(self) -> bool:

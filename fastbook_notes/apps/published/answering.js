@@ -9,7 +9,7 @@ export const show = async (
 ) => {
   const place = new URL(folder, document.baseURI).href, told = await (await fetch(new URL("model.json", place))).json(), listeners = [];
   const tell = (content, buffers) => listeners.forEach((listener) => listener(content, buffers));
-  const megabytes = [told.engine, told.body, told.head].reduce((sum, { bytes }) => sum + bytes / 1e6, 0);
+  const megabytes = [told.engine, told.body, told.head, told.others].filter(Boolean).reduce((sum, { bytes }) => sum + bytes / 1e6, 0);
   const loading = document.createElement("div"), room = document.createElement("div");
   loading.className = "loading";
   loading.innerHTML = `<button type="button">Load the model (${megabytes.toFixed(1)} MB)</button><progress aria-label="Loading the model" hidden></progress>
@@ -35,10 +35,10 @@ export const show = async (
     status.textContent = text;
     if (id !== undefined) tell({ kind: "problem", id, text: "it wasn't looked at, because the model isn't here." });
   };
-  const answered = ({ id, shares, pictures }) => {
+  const answered = ({ id, shares, neither, pictures }) => {
     const order = shares.map((_, i) => i).sort((a, b) => shares[b] - shares[a]).slice(0, told.several ? undefined : 5);
     const bars = order.map((i) => [spoken(told.names[i]), shares[i]]);
-    tell({ kind: "answer", id, headline: `${bars[0][0]}, ${Math.round(100 * bars[0][1])}%`, neither: "", bars, note: told.note, heat: told.looked, beside: [] }, pictures);
+    tell({ kind: "answer", id, headline: `${bars[0][0]}, ${Math.round(100 * bars[0][1])}%`, neither, bars, note: told.note, heat: told.looked, beside: [] }, pictures);
   };
   const ask = (content) => {
     if (!worker) {

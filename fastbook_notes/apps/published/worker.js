@@ -3,7 +3,7 @@ import * as ort from "./engine/ort.wasm.bundle.min.mjs";
 import { easel, filtered, prepare, resample } from "./preparation.js";
 
 const SIDE = 320, photos = easel(), glows = easel();
-let model = null, session = null, layers = null;
+let model = null, session = null, layers = null, others = null;
 
 // ---- files: from the browser's cache, or fetched once with word of how much has come
 const away = () => { throw new Error("there is no connection, or the server is away"); };
@@ -30,18 +30,25 @@ const single = (bytes) => Float32Array.from(new Uint16Array(bytes.buffer), (v) =
 
 const load = async (place, told) => {
   model ??= await (await fetch(new URL("model.json", place)).catch(away)).json();
-  const files = [model.engine, model.body, model.head], total = files.reduce((sum, { bytes }) => sum + bytes, 0);
+  const files = [model.engine, model.body, model.head, model.others].filter(Boolean), total = files.reduce((sum, { bytes }) => sum + bytes, 0);
   let came = 0;
   const outcomes = await Promise.allSettled(files.map((file) => fetched(file, place, (n) => { came += n; told(Math.min(1, came / total)); })));
   for (const { reason } of outcomes) if (reason) throw reason;
-  const [engine, body, head] = outcomes.map(({ value }) => value);
+  const [engine, body, head, rest] = outcomes.map(({ value }) => value);
   ort.env.wasm.numThreads = 1;
   ort.env.wasm.wasmBinary = await unpacked(engine);
-  session = await ort.InferenceSession.create(body, { executionProviders: ["wasm"] });
+  session = await ort.InferenceSession.create(await unpacked(body), { executionProviders: ["wasm"] });
   const numbers = single(head);
   let at = 0;
   const take = (n) => numbers.subarray(at, at += n);
   layers = model.layers.map(({ kind, inputs, outputs }) => ({ kind, inputs, outputs, weight: take(kind === "linear" ? inputs * outputs : kind === "scale" ? inputs : 0), bias: take(kind === "relu" ? 0 : outputs) }));
+  others = rest && readOthers(await unpacked(rest));
+};
+// ImageNet's classifier: whole numbers by row, their scales, the biases, and the words
+const WORDS = 1000, FEATURES = 1280;
+const readOthers = (bytes) => {
+  const n = WORDS * FEATURES, halves = single(bytes.slice(n, n + 4 * WORDS));
+  return { rows: new Int8Array(bytes.buffer, 0, n), scale: halves.subarray(0, WORDS), bias: halves.subarray(WORDS), words: new TextDecoder().decode(bytes.subarray(n + 4 * WORDS)).split("\n") };
 };
 
 // ---- the head, forwards, and backwards for the places that speak for a label
@@ -55,15 +62,25 @@ const BACKWARD = {
   scale: (slope, _, { weight }) => slope.map((s, i) => s * weight[i]),
   relu: (slope, x) => slope.map((s, i) => (x[i] > 0 ? s : 0)),
 };
-const pooled = ({ data, dims }) => {
+const pooled = ({ data, dims }, pools = model.pools) => {
   const places = dims.slice(2).reduce((a, b) => a * b, 1), maps = Array.from({ length: dims[1] }, (_, i) => data.subarray(i * places, (i + 1) * places));
-  return Float32Array.from(model.pools.flatMap((pool) => maps.map((map) => (pool === "max" ? Math.max(...map) : map.reduce((a, b) => a + b) / places))));
+  return Float32Array.from(pools.flatMap((pool) => maps.map((map) => (pool === "max" ? Math.max(...map) : map.reduce((a, b) => a + b) / places))));
 };
 const probabilities = (activations) => {
   const scaled = Array.from(activations, (a, i) => a / (model.temperature[i] ?? model.temperature));
   if (model.several) return scaled.map((a) => 1 / (1 + Math.exp(-a)));
   const most = Math.max(...scaled), powers = scaled.map((a) => Math.exp(a - most)), sum = powers.reduce((a, b) => a + b);
   return powers.map((p) => p / sum);
+};
+// ImageNet's word for a picture if it shows none of the classes
+const neither = (maps) => {
+  const x = pooled(maps, ["mean"]), powers = others.words.map((_, i) => {
+    let sum = 0;
+    for (let j = 0, k = i * FEATURES; j < FEATURES; j++, k++) sum += others.rows[k] * x[j];
+    return Math.exp(others.scale[i] * sum + others.bias[i]);
+  });
+  const meant = model.neither.meant.reduce((sum, i) => sum + powers[i], 0) / powers.reduce((a, b) => a + b);
+  return meant < model.neither.threshold ? model.neither.sentence.replace("{word}", () => others.words[powers.indexOf(Math.max(...powers))]) : "";
 };
 const places = ({ data, dims: [, channels, rows, columns] }, inputs, label) => {
   let slope = Float32Array.from({ length: model.names.length }, (_, i) => Number(i === label));
@@ -108,7 +125,7 @@ const answer = async (bytes) => {
     for (const layer of layers) inputs.push(FORWARD[layer.kind](inputs.at(-1), layer));
     const shares = probabilities(inputs.pop()), best = shares.indexOf(Math.max(...shares));
     const pictures = [await shown(bitmap), ...(model.looked ? [await heat(places(features, inputs, best))] : [])];
-    return { shares, pictures: await Promise.all(pictures.map((picture) => picture.arrayBuffer())) };
+    return { shares, neither: others ? neither(features) : "", pictures: await Promise.all(pictures.map((picture) => picture.arrayBuffer())) };
   } finally { bitmap.close(); }
 };
 
