@@ -6,19 +6,39 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import traitlets
+from PIL import Image
 
 from conftest import ROOT
+from fastbook_notes.apps.explorables.confusion import Confusion
+from fastbook_notes.apps.explorables.forgetting import Forgetting
 from fastbook_notes.apps.explorables.lever import Lever
 from fastbook_notes.apps.explorables.live_figure import LiveFigure
+from fastbook_notes.apps.explorables.presizing import Presizing
+from fastbook_notes.apps.explorables.softmax_bars import SoftmaxBars
 
 SCREENS = ROOT/'_run'/'screens'/'explorables'
 TRIALS = 40
 
+def some_confusion(rng, classes=9, n=120):
+    "Answers that are mostly right, and always for the last class"
+    true = rng.integers(0, classes, n)
+    chances = rng.dirichlet(np.ones(classes), n) + 0.3*np.eye(classes)[true]
+    chances[:, -1] = 2*(true == classes - 1)
+    pictures = [Image.fromarray(rng.integers(0, 255, (4, 5, 3), dtype=np.uint8)).resize((100, 80)) for _ in range(n)]
+    return Confusion([f'Breed_{i}' for i in range(classes)], pictures, true, chances/chances.sum(1, keepdims=True))
+
+
 # One of each, made from numbers that no chapter has.
 EXAMPLES = {
     Lever: lambda rng: Lever(rng.beta(1, 8, 60)),
+    Forgetting: lambda rng: Forgetting(pd.DataFrame(np.sort(rng.random((6, 2)), 0), [0, 0.01, 0.1, 0.3, 1, 3]),
+                                       pd.DataFrame(rng.random((11, 2)), np.linspace(0, 1, 11).round(1))),
+    SoftmaxBars: lambda rng: SoftmaxBars(['Birman', 'Ragdoll', 'Siamese', 'Persian'], rng.uniform(-2, 4, 4)),
+    Presizing: lambda rng: Presizing(Image.fromarray(rng.integers(0, 255, (12, 16, 3), dtype=np.uint8)).resize((240, 180)), size=64, presize=96),
+    Confusion: some_confusion,
 }
 kinds = pytest.mark.parametrize('kind', EXAMPLES, ids=lambda kind: kind.__name__)
 
