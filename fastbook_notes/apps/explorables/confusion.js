@@ -23,8 +23,8 @@ export default liveFigure("confusion", compute, (model) => {
   const size = 400, edge = 22, grid = svg("svg", { viewBox: `0 0 ${size + edge} ${size + edge}`, class: "plot draggable", role: "img", tabindex: 0 });
   grid.onpointerdown = grid.onpointermove = (event) => { // The cell with pictures that is nearest, since cells are small
     if (event.type === "pointerdown") grid.setPointerCapture(event.pointerId); else if (!grid.hasPointerCapture(event.pointerId)) return;
-    const box = grid.getBoundingClientRect(), scale = Math.min(box.width, box.height) / (size + edge), shown = kinds(), cell = size / shown.length;
-    const x = ((event.clientX - box.left - (box.width - scale * (size + edge)) / 2) / scale - edge) / cell - 0.5, y = ((event.clientY - box.top) / scale) / cell - 0.5;
+    const spot = new DOMPoint(event.clientX, event.clientY).matrixTransform(grid.getScreenCTM().inverse()), shown = kinds(), cell = size / shown.length;
+    const x = (spot.x - edge) / cell - 0.5, y = spot.y / cell - 0.5;
     const near = shown.flatMap((row, i) => shown.map((column, j) => [Math.hypot(i - y, j - x), row, column])).filter(([, row, column]) => matrix[row][column]).sort((a, b) => a[0] - b[0])[0];
     if (near) choose(near[1], near[2]);
   };
@@ -40,7 +40,7 @@ export default liveFigure("confusion", compute, (model) => {
     return [make("div", {}, make("label", { htmlFor: select.id, textContent: label }), make("br"), select), () => { select.value = get(name); }];
   };
   const [rowPicker, showRow] = picker("row", "The picture shows"), [columnPicker, showColumn] = picker("column", "The model said");
-  const worst = make("div", { className: "row" }, ...pairs.slice(0, 6).map(([i, j]) => button(`${names[i]} → ${names[j]} (${matrix[i][j]})`, () => choose(i, j))));
+  const worst = make("div", { className: "row" }, ...pairs.slice(0, 4).map(([i, j]) => button(`${names[i]} → ${names[j]} (${matrix[i][j]})`, () => choose(i, j))));
   const heading = make("p", { style: { fontWeight: 650, margin: ".6rem 0 .3rem" } }), gallery = make("ul", { className: "gallery", style: { listStyle: "none", display: "flex", flexWrap: "wrap", gap: ".6rem", margin: 0, padding: 0 } });
   const url = URL.createObjectURL(new Blob([asBytes(get("sheet"))], { type: "image/webp" })), shown = get("shown"), rows = Math.ceil(shown.length / 12);
   const thumb = (i, words) => {
@@ -49,16 +49,16 @@ export default liveFigure("confusion", compute, (model) => {
   };
   const draw = (row, column) => {
     const shown = kinds(), cell = size / shown.length, i = shown.indexOf(row), j = shown.indexOf(column), most = Math.max(...matrix.flat());
-    const square = (a, b, count) => svg("rect", { class: `bar ${a === b ? "first" : "second"}`, opacity: 0.35 + 0.65 * (a === b ? count / most : Math.min(1, count / 3)), x: edge + b * cell + 0.5, y: a * cell + 0.5, width: cell - 1, height: cell - 1 });
+    const square = (a, b, count, x, y) => svg("rect", { class: `bar ${a === b ? "first" : "second"}`, opacity: 0.35 + 0.65 * (a === b ? count / most : Math.min(1, count / 3)), x: edge + x * cell + 0.5, y: y * cell + 0.5, width: cell - 1, height: cell - 1 }, svg("title", {}, `${names[a]}, called ${names[b]}: ${count}`));
     grid.replaceChildren(svg("path", { class: "frame", d: `M${edge},0h${size}v${size}h${-size}Z` }),
       ...(i < 0 ? [] : [svg("rect", { fill: "var(--panel)", x: edge, y: i * cell, width: size, height: cell })]), ...(j < 0 ? [] : [svg("rect", { fill: "var(--panel)", x: edge + j * cell, y: 0, width: cell, height: size })]),
-      ...shown.flatMap((a, y) => shown.map((b, x) => matrix[a][b] && square(y, x, matrix[a][b])).filter(Boolean)),
+      ...shown.flatMap((a, y) => shown.map((b, x) => matrix[a][b] && square(a, b, matrix[a][b], x, y)).filter(Boolean)),
       ...(i < 0 || j < 0 ? [] : [svg("rect", { fill: "none", stroke: "var(--ink)", "stroke-width": 2.5, x: edge + j * cell, y: i * cell, width: cell, height: cell })]),
       svg("text", { class: "label", transform: `translate(15 ${size / 2}) rotate(-90)`, "text-anchor": "middle" }, "what the picture shows"), svg("text", { class: "label", x: edge + size / 2, y: size + 17, "text-anchor": "middle" }, "what the model said"));
   };
   return {
     parts: [make("div", { className: "columns" },
-      make("figure", {}, make("figcaption", { textContent: "Right answers on the diagonal (blue), mistakes beside it (orange); a darker cell has more pictures" }), grid, checkbox(model, "mistakes_only", "Only breeds with mistakes")),
+      make("figure", {}, make("figcaption", { textContent: "Right answers on the diagonal (blue), mistakes beside it (orange); a stronger colour means more pictures" }), grid, checkbox(model, "mistakes_only", "Only breeds with mistakes")),
       make("div", {}, make("div", { className: "row" }, rowPicker, columnPicker), heading, gallery)),
     ...(pairs.length ? [make("p", { className: "soft", textContent: "The most frequent mistakes" }), worst] : [])],
     show({ of_row, of_column, means }, get) {
@@ -70,7 +70,7 @@ export default liveFigure("confusion", compute, (model) => {
       grid.setAttribute("aria-label", `Confusion matrix. Chosen: ${names[row]}, called ${names[column]}, ${count} pictures. Arrow keys choose another cell`);
       heading.textContent = right ? `${names[row]}, named rightly: ${count}` : `${names[row]}, called ${names[column]}: ${count}`;
       gallery.replaceChildren(...sent.map((i) => thumb(i, `${names[row]}, called ${names[column]}`)),
-        ...(sent.length < count ? [make("li", { className: "soft", textContent: `and ${count - sent.length} more, not sent along` })] : []));
+        ...(sent.length < count ? [make("li", { className: "soft", textContent: `and ${count - sent.length} more` })] : []));
       const said = `Of ${total(of_row)} pictures of ${names[row]}, ${count} ${count === 1 ? "was" : "were"} ${right ? "named rightly" : `called ${names[column]}`}; of ${total(of_column)} answers ${names[column]}, ${of_column[column]} ${of_column[column] === 1 ? "is" : "are"} right.`;
       return `${said} Over all pictures the model was ${percent(means[0])} sure of its right answers${pairs.length ? ` and ${percent(means[1])} of its wrong ones` : ""}, on average.`;
     },

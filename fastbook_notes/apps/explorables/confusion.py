@@ -43,7 +43,7 @@ def _sheet(
     sheet.save(file, 'WEBP', quality=70)
     return file.getvalue()
 
-# %% ../../../nbs/apps/explorables/confusion.ipynb #923fe5e2
+# %% ../../../nbs/apps/explorables/confusion.ipynb #f09f09e2
 class Confusion(LiveFigure):
     "A confusion matrix whose cells show their pictures"
     _esm = figure_script('confusion')
@@ -78,7 +78,7 @@ class Confusion(LiveFigure):
         self.try_this = ('Choose a cell beside the diagonal and look at its pictures: would you have known better? '
                          'Then compare how certain the model is when it is right and when it is wrong.')
 
-    def computed(self) -> dict: # `counts` of the row and of the column, the `certainty` of each picture in the cell, its means if right and if wrong
+    def computed(self) -> dict: # Counts `of_row` and `of_column`, the cell's `certainty`, and its `means` over right and over wrong answers
         "What scikit-learn's confusion matrix says, as in chapter 5"
         from sklearn.metrics import confusion_matrix
         matrix = confusion_matrix(self.true, self.predicted, labels=range(len(self.names)))

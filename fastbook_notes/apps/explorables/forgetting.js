@@ -15,7 +15,7 @@ export default liveFigure("forgetting", compute, (model) => {
   const square = ([, a, b], r = 4) => svg("rect", { class: "dot second", x: chart.sx(a) - r, y: chart.sy(b) - r, width: 2 * r, height: 2 * r });
   const circle = ([, a, b], r = 4) => chart.dot(a, b, "first", r);
   const mark = (shape) => svg("svg", { class: "plot", viewBox: "0 0 16 16", style: "display:inline;width:1em;height:1em;vertical-align:-.12em", "aria-hidden": "true" }, shape);
-  const legend = make("p", { className: "soft" }, mark(svg("circle", { class: "dot first", cx: 8, cy: 8, r: 6 })), " a pull towards the start ",
+  const legend = make("p", { style: { color: "var(--soft)", fontSize: ".9rem" } }, mark(svg("circle", { class: "dot first", cx: 8, cy: 8, r: 6 })), " a pull towards the start ",
     mark(svg("rect", { class: "dot second", x: 2, y: 2, width: 12, height: 12 })), " an average of start and end. Down and to the left is better; the large marks are the chosen settings.");
   chart.onDrag((a, b) => { // The measured point that is nearest on the screen
     const away = ([, p, q]) => Math.hypot(chart.sx(p) - chart.sx(a), chart.sy(q) - chart.sy(b));
@@ -23,18 +23,17 @@ export default liveFigure("forgetting", compute, (model) => {
     const p = near(pulls), q = near(averages);
     if (away(pulls[p]) <= away(averages[q])) setting(model, "strength", p); else setting(model, "alpha", q);
   });
-  const both = ([a, b]) => `wrong on ${percent(a)} of the pictures of trained breeds, and on ${percent(b)} of the others`;
+  const both = ([a, b]) => `${percent(a)} wrong on breeds with pictures, ${percent(b)} on breeds without`;
   return {
     parts: [chart.figure, legend, slider(model, "strength", "Strength of the pull", { step: 1, show: (i) => `${pulls[i][0]}` }),
       slider(model, "alpha", "Alpha of the average", { step: 1, show: (i) => `${averages[i][0]}` })],
     show({ pull, average, best }, get) {
-      const p = get("strength"), q = get("alpha"), sum = (pair) => pair[0] + pair[1];
-      chart.draw(`Chosen: the pull is ${both(pull)}; the average ${both(average)}`, chart.line(averages.map((row) => row.slice(1)), "second"), chart.line(pulls.map((row) => row.slice(1))),
-        ...averages.map((row) => square(row)), ...pulls.map((row) => circle(row)), square(averages[q], 8), circle(pulls[p], 9));
-      const strength = `A pull of ${pulls[p][0]}`, alpha = averages[q][0];
-      const verdict = p === best[0] ? "No other pull measured here makes both errors together smaller." : `Both errors together are smallest at a pull of ${pulls[best[0]][0]}.`;
-      const against = Math.abs(sum(pull) - sum(average)) < 5e-4 ? "as good" : sum(pull) < sum(average) ? "worse" : "better";
-      return `${strength}: ${both(pull)}. ${verdict} The average with alpha ${alpha}: ${both(average)}; taken together that is ${against}.`;
+      const p = get("strength"), q = get("alpha"), more = pull[0] + pull[1] - average[0] - average[1];
+      chart.draw(`Chosen: the pull, ${both(pull)}; the average, ${both(average)}`, chart.line(averages.map((row) => row.slice(1)), "second"), chart.line(pulls.map((row) => row.slice(1))),
+        ...averages.map((row) => square(row)), ...pulls.map((row) => circle(row)), square(averages[q], 10), circle(pulls[p], 7));
+      const verdict = p === best[0] ? "No other pull measured here makes the two together smaller." : `The two together are smallest at a pull of ${pulls[best[0]][0]}.`;
+      const against = Math.abs(more) < 5e-4 ? "together as much" : more < 0 ? "together more" : "together less";
+      return `A pull of ${pulls[p][0]}: ${both(pull)}. ${verdict} An average with alpha ${averages[q][0]}: ${percent(average[0])} and ${percent(average[1])}, ${against}.`;
     },
   };
 });

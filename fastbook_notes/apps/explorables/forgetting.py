@@ -25,7 +25,7 @@ def _measured(
         raise NotesError(f'The {name} need at least one row of two errors, each from 0 to 1; check the table.')
     return [[float(f'{number:.6g}') for number in row] for row in rows]
 
-# %% ../../../nbs/apps/explorables/forgetting.ipynb #fb63664a
+# %% ../../../nbs/apps/explorables/forgetting.ipynb #851d48bc
 class Forgetting(LiveFigure):
     "The errors of a head on breeds that it was trained on and on others, by the strength of a pull, and by an average with its start"
     _esm = figure_script('forgetting')
@@ -43,8 +43,8 @@ class Forgetting(LiveFigure):
         ends = {name: len(rows) - 1 for name, rows in zip(('strength', 'alpha'), tables.values())}
         self.add_traits(**{name: traitlets.Int(0, min=0, max=end).tag(sync=True, asked=True) for name, end in ends.items()})
         super().__init__(**{'alpha': ends['alpha'], **tables, **kwargs})
-        self.try_this = ('Make the pull stronger, step by step. Which error moves first, and which one pays for it? Find the strength where '
-                         'both errors together are smallest, and see whether an average does as well.')
+        self.try_this = ('Make the pull stronger, step by step. Which error moves first, and which one pays for it? Find the strength '
+                         'where both errors together are smallest, and see whether an average does as well.')
 
     def computed(self) -> dict: # `pull` and `average`, the two errors of each; `best`, the rows with the smallest sum of errors
         "What the tables say"

@@ -32,6 +32,7 @@ export default liveFigure("presizing", compute, (model) => {
   const el = svg("svg", { viewBox: "-1.5 -1.5 3 3", class: "plot draggable", role: "img" }, svg("image", { href: url, x: -1, y: -1, width: 2, height: 2 }), kept, frame, ...handles);
   const canvas = make("canvas", { className: "pixels", attributes: { role: "img" }, style: { width: "100%", maxWidth: "24rem", aspectRatio: "1" } });
   for (const shape of [frame, kept, ...handles]) shape.style.strokeWidth = 0.025;
+  kept.style.strokeDasharray = "0.09 0.06";
   let squares = null;
   const picture = Object.assign(new Image(), { src: url });
   const ready = picture.decode().then(() => {
@@ -42,8 +43,7 @@ export default liveFigure("presizing", compute, (model) => {
     }));
   });
   const drag = (event) => { // A corner of the frame goes where the pointer is
-    const box = el.getBoundingClientRect(), side = Math.min(box.width, box.height) / 3;
-    const u = (event.clientX - box.left - box.width / 2) / side, v = (event.clientY - box.top - box.height / 2) / side;
+    const { x: u, y: v } = new DOMPoint(event.clientX, event.clientY).matrixTransform(el.getScreenCTM().inverse());
     const angle = -Math.atan2(v, u) * 180 / Math.PI + 45;
     setting(model, "angle", Math.round(angle - 90 * Math.round(angle / 90)));
     setting(model, "zoom", Math.min(2, Math.max(1, Math.SQRT2 / Math.hypot(u, v))));
@@ -62,7 +62,7 @@ export default liveFigure("presizing", compute, (model) => {
       make("figure", {}, make("figcaption", { textContent: "The picture, and the frame that is cut from it: drag a corner" }), el),
       make("figure", {}, make("figcaption", { textContent: `What the model gets, ${n} by ${n} pixels` }), canvas)),
     choices(model, "way", "Enlarge and rotate", names),
-    slider(model, "angle", "Rotate by", { step: 1, show: (v) => `${minus(v.toFixed(0))}°` }), slider(model, "zoom", "Enlarge by", { step: 0.01, show: (v) => `${v.toFixed(2)} times` })],
+    slider(model, "angle", "Rotate by", { step: 1, show: (v) => `${minus(v.toFixed(0))}°` }), slider(model, "zoom", "Enlarge by", { step: 0.01, show: (v) => `${v.toFixed(2)}×` })],
     show({ blank, pixels, times }, get) {
       const turn = get("angle") * Math.PI / 180, zoom = get("zoom"), c = Math.cos(turn) / zoom, s = Math.sin(turn) / zoom;
       const corners = [[-1, -1], [1, -1], [1, 1], [-1, 1]], seen = corners.map(([x, y]) => [x * c + y * s, y * c - x * s]);
@@ -74,7 +74,8 @@ export default liveFigure("presizing", compute, (model) => {
       el.setAttribute("aria-label", `The picture with a frame turned by ${get("angle").toFixed(0)} degrees and ${(100 / zoom).toFixed(0)}% as wide as the picture`);
       canvas.setAttribute("aria-label", `The result, in which ${empty}`);
       const corner = times > 1 && blank ? " Enlarging first throws away what lies outside the dashed square, so the rotation has nothing for the corners." : "";
-      const sharp = `Each pixel shown stands for ${pixels.toFixed(2)} pixels of the square that was cut, across and down,${pixels < 1 ? " so there are fewer than are shown," : ""} and was computed ${times > 1 ? "twice" : "once"}.`;
+      const enough = pixels < 1 ? "too few for a sharp picture" : "enough for a sharp picture";
+      const sharp = `The frame is ${(n * pixels).toFixed(0)} pixels of its square wide, ${pixels.toFixed(2)} for each of the ${n} that the model gets: ${enough}. Each was computed ${times > 1 ? "twice, which blurs it once more" : "once"}.`;
       return `${empty[0].toUpperCase()}${empty.slice(1)}.${corner} ${sharp}`;
     },
   };

@@ -19,7 +19,7 @@ from .live_figure import LiveFigure, Setting, figure_script
 from ...data.pictures import open_picture
 from ...errors import NotesError
 
-# %% ../../../nbs/apps/explorables/presizing.ipynb #003ae3c1
+# %% ../../../nbs/apps/explorables/presizing.ipynb #9c4ef74d
 class Presizing(LiveFigure):
     "A picture enlarged and rotated in three ways: how much of it is blank, and how many pixels each shown one stands for"
     _esm = figure_script('presizing')
@@ -29,8 +29,8 @@ class Presizing(LiveFigure):
     angle = Setting(20, -45, 45) # Degrees
     zoom = Setting(1.3, 1, 2) # How many times larger
     way = traitlets.Enum(['one by one', 'at once', 'presized'], default_value='one by one').tag(sync=True, asked=True)
-    in_words = ('A picture with a frame to turn and to shrink, and beside it the square that the model gets; a choice of doing both changes '
-                'one by one, at once, or at once from a larger square.')
+    in_words = ('A picture with a frame to turn and to shrink, and beside it the square that the model gets; a choice of doing both '
+                'changes one by one, at once, or at once from a larger square.')
 
     def __init__(self,
         picture, # As for `open_picture`
@@ -40,12 +40,13 @@ class Presizing(LiveFigure):
     ):
         if not 0 < size <= presize: raise NotesError(f'A square of {presize} pixels is no larger than {size}; make presize at least size.')
         file = io.BytesIO()
-        ImageOps.fit(open_picture(picture), (presize, presize)).save(file, 'JPEG', quality=85)
+        ImageOps.fit(open_picture(picture), (presize, presize)).save(file, 'JPEG', quality=92)
         super().__init__(picture=file.getvalue(), size=size, presize=presize, **kwargs)
-        self.try_this = ('Drag a corner of the frame to turn it and to make it smaller. Take each of the three ways at the same angle and zoom. '
-                         'Which one has black corners, and which one is sharpest?')
+        self.try_this = ('Drag a corner of the frame to turn it and to make it smaller. Take each of the three ways at the same angle and '
+                         'zoom: which one has black corners, and which one is sharpest? With both changes at once, find the largest '
+                         'frame that leaves nothing blank.')
 
-    def computed(self) -> dict: # `blank`, a share; `pixels`, of the square for each shown one, along a side; `times` that pixels are computed
+    def computed(self) -> dict: # The `blank` share; `pixels` of the square for each shown one, along a side; `times` they are computed
         "Where fastai's `Rotate` and `Zoom` look for each pixel of the result, and what is there"
         turn, at_once = radians(self.angle), self.way != 'one by one'
         centres = (2*np.arange(self.size) + 1)/self.size - 1 # From -1 to 1, as `F.affine_grid` has them

@@ -12,30 +12,31 @@ export const compute = (get) => {
 
 export default liveFigure("softmax-bars", compute, (model) => {
   const names = model.get("names"), settings = ["first", "second", "third", "fourth"], limit = Math.log(3.4028234e38);
-  const x = { from: -0.5, to: 3.5, label: "", marks: [0, 1, 2, 3], show: (i) => names[i] };
-  const reach = (get) => ({ from: Math.min(0, get("offset") - 5.6 * get("scale")), to: Math.max(1, get("offset") + 5.6 * get("scale")), label: "activation" });
-  const left = plot({ x, y: reach((name) => model.get(name)), name: "Activations: drag the bars", height: 250 });
-  const right = plot({ x, y: { from: 0, to: 1.12, label: "probability", marks: [0, 0.25, 0.5, 0.75, 1] }, name: "Probabilities", height: 250 });
+  const one = (v) => minus(v.toFixed(1)), x = (show) => ({ from: -0.5, to: 3.5, label: "", marks: [0, 1, 2, 3], show });
+  const reach = (get) => { // Room for every activation at this scale and offset, and for the words at the limit
+    const top = Math.max(1, get("offset") + 5 * get("scale"));
+    return { from: Math.min(0, get("offset") - 5 * get("scale")), to: top < limit ? top : Math.max(top, 1.12 * limit), label: "activation" };
+  };
+  const left = plot({ x: x((i) => names[i]), y: reach((name) => model.get(name)), name: "Activations: drag the bars", height: 250 });
+  const right = plot({ x: x((i) => names[i]), y: { from: 0, to: 1.1, label: "probability", marks: [0, 0.5, 1] }, name: "Probabilities", height: 250 });
   const block = (chart, a, b, v, kind) => svg("rect", { class: `bar ${kind}`, x: chart.sx(a), width: chart.sx(b) - chart.sx(a), y: Math.min(chart.sy(v), chart.sy(0)), height: Math.abs(chart.sy(v) - chart.sy(0)) });
-  const above = (chart, a, v, words, lift = 5) => svg("text", { x: chart.sx(a), y: chart.sy(v) - lift, "text-anchor": "middle" }, words);
+  const above = (chart, a, v, words) => svg("text", { x: chart.sx(a), y: chart.sy(v) - 5, "text-anchor": "middle" }, words);
   const swatch = (kind) => svg("svg", { class: "plot", viewBox: "0 0 16 16", style: "display:inline;width:.9em;height:.9em;vertical-align:-.1em", "aria-hidden": "true" }, svg("rect", { class: `bar ${kind}`, width: 16, height: 16 }));
-  right.figure.append(make("p", { className: "soft" }, swatch("first"), " stable form  ", swatch("second"), " plain form in 32-bit floats"));
+  right.figure.append(make("p", { style: { color: "var(--soft)", fontSize: ".9rem" } }, swatch("first"), " stable form  ", swatch("second"), " plain form in 32-bit floats"));
   left.onDrag((a, v) => {
     const i = Math.min(3, Math.max(0, Math.round(a))), scale = model.get("scale");
     if (scale > 0) setting(model, settings[i], Math.min(5, Math.max(-5, (v - model.get("offset")) / scale)));
   });
   const words = Object.fromEntries(names.map((name, i) => [i, name]));
-  const one = (v) => minus(v.toFixed(1));
   return {
     parts: [make("div", { className: "columns" }, left.figure, right.figure), make("div", { className: "columns" },
-      make("div", {}, ...settings.map((name, i) => slider(model, name, names[i], { step: 0.1, show: one }))),
-      make("div", {}, slider(model, "scale", "Scale: multiplies all", { step: 0.05 }), slider(model, "offset", "Offset: added to all", { step: 0.5, show: one }))),
+      make("div", {}, slider(model, "scale", "Scale: multiplies all", { step: 0.05 }), slider(model, "offset", "Offset: added to all", { step: 0.5, show: one })),
+      make("div", {}, ...settings.map((name, i) => slider(model, name, names[i], { step: 0.1, show: one })))),
     choices(model, "right", "The right class, whose probability makes the loss", words)],
     show({ activations, probabilities, plain, overflows, loss }, get) {
-      left.axes(x, reach(get));
-      left.draw(names.map((name, i) => `${name} ${one(activations[i])}`).join(", "),
-        ...activations.map((v, i) => block(left, i - 0.3, i + 0.3, v, "first")), left.across(0), left.across(limit, "second"), above(left, 0.1, limit, "exp overflows above this line"),
-        ...activations.map((v, i) => above(left, i, v, one(v), v < 0 ? -16 : 5)));
+      left.axes(x((i) => `${names[i]} ${one(activations[i])}`), reach(get));
+      left.draw(names.map((name, i) => `${name} ${one(activations[i])}`).join(", "), ...activations.map((v, i) => block(left, i - 0.3, i + 0.3, v, "first")),
+        left.across(0), left.across(limit, "second"), above(left, 1.5, limit, `exp overflows above ${one(limit)}`));
       right.draw(names.map((name, i) => `${name} ${percent(probabilities[i])}, by the plain form ${Number.isNaN(plain[i]) ? "nan" : percent(plain[i])}`).join("; "),
         ...probabilities.flatMap((p, i) => [block(right, i - 0.38, i - 0.02, p, "first"), above(right, i - 0.2, p, percent(p))]),
         ...plain.map((p, i) => (Number.isNaN(p) ? above(right, i + 0.2, 0, "nan") : block(right, i + 0.02, i + 0.38, p, "second"))));

@@ -14,7 +14,7 @@ import traitlets
 from .live_figure import LiveFigure, Setting, figure_script
 from ...errors import NotesError
 
-# %% ../../../nbs/apps/explorables/softmax_bars.ipynb #ac484e3f
+# %% ../../../nbs/apps/explorables/softmax_bars.ipynb #3294e8d1
 class SoftmaxBars(LiveFigure):
     "Four activations, their probabilities by both forms of softmax, and the loss of the right class"
     _esm = figure_script('softmax_bars')
@@ -23,8 +23,8 @@ class SoftmaxBars(LiveFigure):
     scale = Setting(1, 0, 5) # Multiplies all of them
     offset = Setting(0, 0, 100) # Is added to all of them
     right = traitlets.Enum([0, 1, 2, 3], default_value=3).tag(sync=True, asked=True) # The number of the right class
-    in_words = ('Four bars of activations to drag, with a scale and an offset for all of them; beside them the bars of their probabilities, '
-                'by the stable and by the plain form of softmax, and the loss of the class that is chosen as right.')
+    in_words = ('Four bars of activations to drag, with a scale and an offset for all of them; beside them the bars of their '
+                'probabilities, by the stable and by the plain form of softmax, and the loss of the class that is chosen as right.')
 
     def __init__(self,
         names, # Of four classes
