@@ -9,7 +9,7 @@ export default liveFigure("forgetting", compute, (model) => {
   const pulls = model.get("pulls"), averages = model.get("averages"), all = [...pulls, ...averages];
   const axis = (at, label) => {
     const values = all.map((row) => row[at]), gap = Math.max(0.02, 0.08 * (Math.max(...values) - Math.min(...values)));
-    return { from: Math.max(0, Math.min(...values) - gap), to: Math.min(1.02, Math.max(...values) + gap), label, show: percent };
+    return { from: Math.max(0, Math.min(...values) - gap), to: Math.min(1.02, Math.max(...values) + gap), label, show: (v) => `${+(100 * v).toFixed(1)}%` };
   };
   const chart = plot({ x: axis(1, "error on breeds with pictures"), y: axis(2, "error on breeds without"), name: "What is learned, and what is forgotten" });
   const square = ([, a, b], r = 4) => svg("rect", { class: "dot second", x: chart.sx(a) - r, y: chart.sy(b) - r, width: 2 * r, height: 2 * r });
