@@ -19,7 +19,7 @@ from .live_figure import LiveFigure, Setting, figure_script
 from ...data.pictures import open_picture
 from ...errors import NotesError
 
-# %% ../../../nbs/apps/explorables/presizing.ipynb #9c4ef74d
+# %% ../../../nbs/apps/explorables/presizing.ipynb #d2185bf2
 class Presizing(LiveFigure):
     "A picture enlarged and rotated in three ways: how much of it is blank, and how many pixels each shown one stands for"
     _esm = figure_script('presizing')
