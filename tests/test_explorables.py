@@ -4,17 +4,22 @@ import json
 import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
 import traitlets
 from PIL import Image
 
 from conftest import ROOT
 from fastbook_notes.apps.explorables.binary_loss import BinaryLoss
+from fastbook_notes.apps.explorables.confusion import Confusion
 from fastbook_notes.apps.explorables.descent import Descent
 from fastbook_notes.apps.explorables.epoch_order import EpochOrder
 from fastbook_notes.apps.explorables.first_weights import FirstWeights
+from fastbook_notes.apps.explorables.forgetting import Forgetting
 from fastbook_notes.apps.explorables.lever import Lever
 from fastbook_notes.apps.explorables.live_figure import LiveFigure
+from fastbook_notes.apps.explorables.presizing import Presizing
+from fastbook_notes.apps.explorables.softmax_bars import SoftmaxBars
 from fastbook_notes.apps.explorables.threshold import Threshold
 from fastbook_notes.apps.line_pad import LinePad
 
@@ -28,6 +33,17 @@ def threshold_of(rng):
                      {row: Image.new('RGB', (120, 90 + row), (20*row, 90, 160)) for row in range(6)})
 
 
+def noise(rng): return Image.fromarray(rng.integers(0, 255, (12, 16, 3), dtype=np.uint8))
+
+
+def some_confusion(rng, classes=9, n=120):
+    "Answers that are mostly right, and always for the last class"
+    true = rng.integers(0, classes, n)
+    chances = rng.dirichlet(np.ones(classes), n) + 0.3*np.eye(classes)[true]
+    chances[:, -1] = 2*(true == classes - 1)
+    return Confusion([f'Breed_{i}' for i in range(classes)], [noise(rng) for _ in true], true, chances/chances.sum(1, keepdims=True))
+
+
 # One of each, made from numbers that no chapter has.
 EXAMPLES = {
     Lever: lambda rng: Lever(rng.beta(1, 8, 60)),
@@ -38,6 +54,11 @@ EXAMPLES = {
     EpochOrder: lambda rng: EpochOrder({order: np.vstack([np.zeros(30), rng.normal(0, 3, (80, 30)).cumsum(0)]) for order in 'ab'},
                                        np.arange(30) % 3 == 1, {order: rng.integers(0, 2, (80, 16, 1)) for order in 'ab'}),
     Descent: lambda rng: Descent(rng.uniform(-1, 1.2, 20), rng.uniform(-1, 2, 20)),
+    Forgetting: lambda rng: Forgetting(pd.DataFrame(np.sort(rng.random((6, 2)), 0), [0, 0.01, 0.1, 0.3, 1, 3]),
+                                       pd.DataFrame(rng.random((11, 2)), np.linspace(0, 1, 11).round(1))),
+    SoftmaxBars: lambda rng: SoftmaxBars(['Birman', 'Ragdoll', 'Siamese', 'Persian'], rng.uniform(-2, 4, 4)),
+    Presizing: lambda rng: Presizing(noise(rng).resize((240, 180)), size=64, presize=96),
+    Confusion: some_confusion,
 }
 kinds = pytest.mark.parametrize('kind', EXAMPLES, ids=lambda kind: kind.__name__)
 
@@ -262,3 +283,56 @@ def test_what_is_dragged_lies_under_the_pointer(kind, dot, width, visit, folder)
         found = plot.locator(dot).last.bounding_box()
         assert abs(found['x'] + found['width']/2 - at[0]) < 5
         if kind is Descent: assert abs(found['y'] + found['height']/2 - at[1]) < 5
+
+
+def centre(of):
+    "The middle of what is on the screen"
+    of.scroll_into_view_if_needed()
+    box = of.bounding_box()
+    return box['x'] + box['width']/2, box['y'] + box['height']/2
+
+
+def test_bars_corners_and_points_go_where_the_pointer_is(visit, folder):
+    "Chapter 5's figures by the pointer; the sliders follow"
+    page = open_figures(visit, folder)
+    def numbers(figure): return [float(slider.input_value()) for slider in figure.locator('input[type=range]').all()]
+    bars, presizing, forgetting = (page.locator(f'.live-figure.{kind}') for kind in ('softmax-bars', 'presizing', 'forgetting'))
+    before, (x, y) = numbers(bars), centre(bars.locator('svg.plot.draggable'))
+    page.mouse.click(x + 30, y - 60) # A bar in the middle, to well above its middle
+    after = numbers(bars)
+    assert sum(a != b for a, b in zip(before, after)) == 1 and max(set(after) - set(before)) > 0.5
+    before = numbers(presizing)
+    page.mouse.move(*centre(presizing.locator('circle').first))
+    page.mouse.down()
+    page.mouse.move(*centre(presizing.locator('image')))
+    page.mouse.move(*(at - 60 for at in centre(presizing.locator('image'))))
+    page.mouse.up()
+    angle, zoom = numbers(presizing)
+    assert [angle, zoom] != before and abs(angle) <= 1 and 1 < zoom <= 2 # On the diagonal, the frame is upright
+    corner = presizing.locator('circle').evaluate_all('all => all.map(c => [+c.getAttribute("cx"), +c.getAttribute("cy")])')
+    assert min(abs(u - v) + abs(abs(u) - 1/zoom) for u, v in corner) < 0.05
+    points = forgetting.locator('svg.draggable circle.dot')
+    page.mouse.click(*centre(points.nth(3)))
+    assert numbers(forgetting)[0] == 3
+
+
+def test_a_confusion_matrix_shows_the_pictures_of_a_cell(visit, folder, figures):
+    "By the pointer, which takes the nearest cell with pictures, by arrow keys, by the two lists, and by the list of frequent mistakes"
+    page, figure = open_figures(visit, folder), figures[Confusion]
+    place = page.locator('.live-figure.confusion')
+    grid, rows, columns = place.locator('svg.draggable'), *place.locator('select').all()
+    def chosen(): return int(rows.input_value()), int(columns.input_value())
+    def thumbnails(): return place.locator('.gallery [role=img]').count()
+    def there(cell): return sum((figure.true[i], figure.predicted[i]) == cell for i in figure.shown)
+    assert chosen() == (figure.row, figure.column) and thumbnails() == there(chosen()) > 0
+    assert thumbnails() == sum(pair == chosen() for pair in zip(figure.true, figure.predicted, strict=True))
+    before, (x, y) = chosen(), centre(grid)
+    page.mouse.click(x + 2, y - 40)
+    assert chosen() != before and chosen() in set(zip(figure.true, figure.predicted, strict=True)) and thumbnails() == there(chosen())
+    rows.select_option('3')
+    columns.select_option('3')
+    grid.focus()
+    page.keyboard.press('ArrowRight')
+    assert chosen() == (3, 4) and thumbnails() == there((3, 4))
+    place.locator('button').first.click()
+    assert chosen() == (figure.row, figure.column)
