@@ -10,15 +10,27 @@ import pytest
 import traitlets
 
 from conftest import ROOT
+from fastbook_notes.apps.explorables.intervals import Intervals
 from fastbook_notes.apps.explorables.lever import Lever
 from fastbook_notes.apps.explorables.live_figure import LiveFigure
+from fastbook_notes.apps.explorables.loop import Loop
+from fastbook_notes.apps.explorables.overfitting import Overfitting
 
 SCREENS = ROOT/'_run'/'screens'/'explorables'
 TRIALS = 40
 
+def two_heaps(rng, n, size=24):
+    "Points of two kinds that overlap, and which kind each is"
+    kinds = rng.integers(0, 2, n)
+    return rng.normal(size=(n, size)) + 0.5*np.outer(2*kinds - 1, np.arange(size) < 4), kinds
+
+
 # One of each, made from numbers that no chapter has.
 EXAMPLES = {
     Lever: lambda rng: Lever(rng.beta(1, 8, 60)),
+    Overfitting: lambda rng: Overfitting(*two_heaps(rng, 150), *two_heaps(rng, 50)),
+    Loop: lambda rng: Loop(rng.uniform(0.52, 0.6)),
+    Intervals: lambda rng: Intervals(),
 }
 kinds = pytest.mark.parametrize('kind', EXAMPLES, ids=lambda kind: kind.__name__)
 

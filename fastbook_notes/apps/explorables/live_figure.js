@@ -95,3 +95,7 @@ const liveFigure = (kind, compute, build) => ({
     update();
   },
 });
+
+// ---- what each kind of line in a drawing is called, a pair of kind and words each
+const lineNames = (...kinds) => make("p", { className: "line-names" }, ...kinds.map(([kind, words]) => make("span", {},
+  svg("svg", { viewBox: "0 0 28 10", width: 28, height: 10, "aria-hidden": "true" }, svg("path", { class: `line ${kind}`, d: "M1,5H27" })), ` ${words}`)));
