@@ -22,11 +22,11 @@ export const compute = (get) => {
 };
 
 export default liveFigure("intervals", compute, (model) => {
-  const per = (v) => `${Math.round(100 * v)}%`, signed = (v) => minus(percent(v)), [least, most] = model.get("ranges").rate, recipes = [["wilson", "Wilson", "first", 2], ["textbook", "textbook", "second", 0.8]];
-  const ends = plot({ x: { from: -0.15, to: 1.15, marks: [0, 0.25, 0.5, 0.75, 1], label: "error rate", show: per }, y: { from: 0, to: 3, marks: [], label: "" }, height: 180, name: "What a count says" });
-  const kept = plot({ x: { from: 0, to: most, label: "true error rate", show: per }, y: { from: 0, to: 1.03, label: "contains it", show: per }, name: "How often an interval contains the true rate" });
+  const per = (v) => `${Math.round(100 * v)}%`, signed = (v) => v === 0 || v === 1 ? per(v) : minus(percent(v)), [least, most] = model.get("ranges").rate, recipes = [["wilson", "Wilson", "first", 2], ["textbook", "textbook", "second", 0.8]];
+  const ends = plot({ x: { from: -0.15, to: 1.15, marks: [0, 0.25, 0.5, 0.75, 1], label: "error rate", show: per }, y: { from: 0, to: 3.4, marks: [], label: "" }, height: 190, name: "What a count says" });
+  const kept = plot({ x: { from: 0, to: most + 0.016, marks: [0, 0.1, 0.2, 0.3, 0.4, 0.5], label: "true error rate", show: per }, y: { from: 0, to: 1.03, marks: [0, 0.25, 0.5, 0.75, 1], label: "coverage" }, name: "How often an interval contains the true rate" });
   ends.onDrag((rate) => setting(model, "errors", Math.round(Math.min(1, Math.max(0, rate)) * model.get("items"))));
-  kept.onDrag((rate) => setting(model, "rate", Math.max(least, rate)));
+  kept.onDrag((rate) => setting(model, "rate", Math.min(most, Math.max(least, rate))));
   const errors = slider(model, "errors", "Errors", { step: 1, show: (v) => v }), within = () => { if (model.get("errors") > model.get("items")) setting(model, "errors", model.get("items")); };
   model.on("change:items", within);
   model.on("change:errors", within);
@@ -40,11 +40,11 @@ export default liveFigure("intervals", compute, (model) => {
       };
       errors.querySelector("input").max = n;
       const said = recipes.map(([name, words]) => `${words} ${signed(found[name].interval[0])} to ${signed(found[name].interval[1])}`).join(", ");
-      ends.draw(said, ends.upright(rate), ...recipes.flatMap(row));
+      ends.draw(said, ends.upright(rate), ends.text(rate + 0.1, 3, "true rate"), ...recipes.flatMap(row));
       kept.draw(`At a true rate of ${percent(rate)}: Wilson ${percent(found.wilson.here)}, textbook ${percent(found.textbook.here)}`, kept.across(promised), kept.upright(rate),
         ...recipes.toReversed().flatMap(([name, , kind]) => [kept.line(get("rates").map((p, i) => [p, found[name].coverage[i]]), kind), kept.dot(rate, found[name].here, kind)]));
-      const [low, high] = found.textbook.interval, odd = low === high ? " The textbook recipe claims certainty." : low < 0 || high > 1 ? " The textbook interval holds rates that cannot be." : "";
-      return `${found.errors} errors in ${n} pictures: ${said}.${odd} If the true rate is ${percent(rate)}, Wilson's interval contains it in ${percent(found.wilson.here)} of cases and the textbook's in ${percent(found.textbook.here)}; both promise ${per(promised)}.`;
+      const [low, high] = found.textbook.interval, odd = low === high ? " The textbook recipe claims certainty." : low < 0 || high > 1 ? ` The textbook interval reaches ${low < 0 ? "below 0%" : "above 100%"}, where no rate can be.` : "";
+      return `${found.errors || "No"} ${found.errors === 1 ? "error" : "errors"} in ${n} pictures: ${said}.${odd} If the true rate is ${percent(rate)}, Wilson's interval contains it in ${percent(found.wilson.here)} of cases and the textbook's in ${percent(found.textbook.here)}; both promise ${per(promised)}.`;
     },
   };
 });

@@ -14,7 +14,7 @@ import traitlets
 
 from .live_figure import LiveFigure, Setting, figure_script
 
-# %% ../../../nbs/apps/explorables/intervals.ipynb #6ef6a7f8
+# %% ../../../nbs/apps/explorables/intervals.ipynb #4313800d
 CONFIDENCES = [0.8, 0.9, 0.95, 0.99]
 RATES = [i/800 for i in range(1, 401)] # True rates, above 0 and up to one half
 
@@ -32,8 +32,8 @@ class Intervals(LiveFigure):
 
     def __init__(self, **kwargs): # `items`, `errors`, `confidence`, `rate`, `still`
         super().__init__(**kwargs)
-        self.try_this = ('Bring the errors down to 0 and watch the textbook interval. Then drag the true rate towards 0: which recipe still keeps its promise, '
-                         'and how far below it does the other fall?')
+        self.try_this = ('Bring the errors down to 0 and watch the textbook interval. Then drag the true rate towards 0: which recipe '
+                         'still keeps its promise, and how far below it does the other fall?')
 
     def computed(self) -> dict: # `errors` that are counted; for each recipe its interval, its coverage at all rates, and at the true one
         "What `wilson_interval`, `simple_interval` and `coverage` of chapter 3 say"

@@ -13,7 +13,7 @@ import traitlets
 from .live_figure import LiveFigure, Setting, figure_script
 from ...errors import NotesError
 
-# %% ../../../nbs/apps/explorables/loop.ipynb #35c66203
+# %% ../../../nbs/apps/explorables/loop.ipynb #040dc75e
 class Loop(LiveFigure):
     "A feedback loop's share, or its bias, round after round, by preference and exploration"
     _esm = figure_script('loop')
@@ -31,12 +31,12 @@ class Loop(LiveFigure):
         **kwargs # `strength`, `explore`, `still`
     ):
         if not 0 < first_share < 1 or first_share == 0.5:
-            raise NotesError(f'A first share of {first_share} has no bias that can grow or shrink; give one between 0 and 1, for example 0.55.')
+            raise NotesError(f'A first share of {first_share} has no bias to follow; give one between 0 and 1, for example 0.55.')
         super().__init__(first_share=first_share, as_bias=as_bias, **kwargs)
-        self.try_this = ('Drag the point over the map, or use the sliders. How much has to be left to chance before a bias shrinks, if the preference '
-                         'is 1.5, and how much if it is 2?')
+        self.try_this = ('Drag the point over the map, or use the sliders. How much has to be left to chance before a bias shrinks, '
+                         'if the preference is 1.5, and how much if it is 2?')
 
-    def computed(self) -> dict: # `share` and `bias`, (rounds + 1,); `built_in`, what multiplies a small bias; `measured`, the factor in three rounds
+    def computed(self) -> dict: # `share` and `bias`, (rounds + 1,); the factor that is `built_in`, and `measured` in three rounds
         "What `feedback_loop` of chapter 2 and `amplification` and `mean_amplification` of chapter 3 say"
         from fastbook_notes.ethics import amplification, mean_amplification
         from fastbook_notes.production import feedback_loop

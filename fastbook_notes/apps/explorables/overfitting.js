@@ -38,9 +38,9 @@ export const compute = (get) => {
 };
 
 export default liveFigure("overfitting", compute, (model) => {
-  const [, longest] = model.get("ranges").epochs, x = { from: 1, to: longest, log: true, marks: [1, 2, 5, 10, 20, 50, 100, 200], label: "epoch (logarithmic)" };
+  const [, longest] = model.get("ranges").epochs, x = { from: 0.94, to: 1.07 * longest, log: true, marks: [1, 2, 5, 10, 20, 50, 100, 200], label: "epoch (logarithmic)" };
   const y = (top) => ({ from: 0, to: Math.max(1, Math.ceil(2 * top) / 2), label: "loss" }), chart = plot({ x, y: y(1), name: "Loss by epoch" });
-  chart.onDrag((epoch) => setting(model, "epochs", Math.round(epoch)));
+  chart.onDrag((epoch) => setting(model, "epochs", Math.round(Math.min(longest, Math.max(1, epoch)))));
   return {
     parts: [chart.figure, lineNames(["first", "training"], ["second", "validation"], ["soft", "validation at its best"]),
       slider(model, "wrong", "Wrong labels", { step: 1, show: (v) => `${v}%` }), slider(model, "pictures", "Training pictures", { step: 1, show: (v) => v }),
@@ -51,9 +51,9 @@ export default liveFigure("overfitting", compute, (model) => {
       chart.axes(x, y(Math.max(...training, ...validation)));
       chart.draw(`The training loss falls to ${short(training.at(-1))}; the validation loss ${turned ? `is lowest after epoch ${best} and rises to` : "still falls, to"} ${short(validation.at(-1))}`,
         ...curve(training, "first"), ...curve(validation, "second"), ...turned ? [chart.upright(best), chart.dot(best, validation[best - 1], "second", 6)] : []);
-      const known = `The head contradicts ${missed} of its ${n} labels, of which ${Math.floor(get("wrong") * n / 100)} are wrong`;
-      return turned ? `The validation loss turned after epoch ${best}, and the training loss fell on. ${known}. It is wrong about ${share(missed_now)} of the validation pictures; at the turn, about ${share(missed_then)}.`
-        : `After ${epochs} ${epochs === 1 ? "epoch" : "epochs"} the validation loss has not turned. ${known}, and is wrong about ${share(missed_now)} of the validation pictures.`;
+      const wrong = Math.floor(get("wrong") * n / 100), labels = `${wrong || "None"} of the ${n} training labels are wrong, and the head contradicts ${missed || "none"} of the ${n}`;
+      return turned ? `The validation loss turned after epoch ${best}, while the training loss kept falling. ${labels}. It is wrong about ${share(missed_now)} of the validation pictures; at the turn, about ${share(missed_then)}.`
+        : `After ${epochs} ${epochs === 1 ? "epoch" : "epochs"} the validation loss has not turned. ${labels}. It is wrong about ${share(missed_now)} of the validation pictures.`;
     },
   };
 });

@@ -36,7 +36,7 @@ def head_losses(
         rows.append((*_loss_and_misses(x @ w + b, y), *_loss_and_misses(valid_x @ w + b, valid_y)))
     return np.array(rows)
 
-# %% ../../../nbs/apps/explorables/overfitting.ipynb #27ff8ad3
+# %% ../../../nbs/apps/explorables/overfitting.ipynb #e8f0b4d5
 class Overfitting(LiveFigure):
     "The losses of a small head by epoch, for a share of wrong labels and a number of training pictures"
     _esm = figure_script('overfitting')
@@ -47,8 +47,8 @@ class Overfitting(LiveFigure):
     wrong = traitlets.Int(30, min=0, max=40).tag(sync=True, asked=True) # Labels that are wrong, in per cent
     pictures = traitlets.Int(120, min=1, max=200).tag(sync=True, asked=True) # That are trained on, if there are as many
     epochs = traitlets.Int(60, min=1, max=200).tag(sync=True, asked=True)
-    in_words = ('Three sliders, for wrong labels, training pictures and epochs, and the curves of the training loss, which falls to the end, '
-                'and of the validation loss, which turns and rises.')
+    in_words = ('Three sliders, for wrong labels, training pictures and epochs, and the curves of the training loss, which falls to the '
+                'end, and of the validation loss, which turns and rises.')
 
     def __init__(self,
         x, # (pictures, numbers) to train on, in the order in which they are taken
@@ -59,7 +59,7 @@ class Overfitting(LiveFigure):
     ):
         x, valid_x = (np.asarray(part, dtype=np.float32) for part in (x, valid_x))
         y, valid_y = (np.asarray(part).astype(int) for part in (y, valid_y))
-        if not (x.ndim == valid_x.ndim == 2 and x.shape[1] == valid_x.shape[1] and y.shape == x.shape[:1] and valid_y.shape == valid_x.shape[:1]):
+        if (x.ndim, *x.shape[1:], *y.shape, *valid_y.shape) != (2, *valid_x.shape[1:], len(x), len(valid_x)):
             raise NotesError('Each picture needs a row of as many numbers as the others, and a label; check the shapes.')
         if not len(x) or not len(valid_x) or not np.isfinite([*x.flat, *valid_x.flat]).all() or not set(y) | set(valid_y) <= {0, 1}:
             raise NotesError('Give at least one picture to train on and one to validate with, finite numbers, and labels of 0 and 1.')
@@ -70,15 +70,16 @@ class Overfitting(LiveFigure):
         self.try_this = ('Lengthen the training and find where the validation loss turns. Then use more wrong labels, or fewer pictures: '
                          'which way does the turn go, and what does the training loss do meanwhile?')
 
-    def parts(self) -> tuple: # Training numbers and labels, as many as asked for and some of them wrong; validation numbers and labels
-        "What the head is trained on and measured on"
-        x, y, n = np.frombuffer(self.numbers, '<f4').astype(float).reshape(-1, self.size), np.array(self.labels), min(self.pictures, self.most)
+    def parts(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]: # Numbers and labels, of training and of validation
+        "What the head is trained on, some labels wrong, and measured on"
+        x, y = np.frombuffer(self.numbers, '<f4').astype(float).reshape(-1, self.size), np.array(self.labels)
+        n = min(self.pictures, self.most)
         hurried = np.where(np.arange(n) < self.wrong*n//100, 1 - y[:n], y[:n])
         return x[:n], hurried, x[self.most:], y[self.most:]
 
-    def computed(self) -> dict: # `training` and `validation`, (epochs,) losses; `best`, the epoch with the lowest of the latter; answers wrong
+    def computed(self) -> dict: # `training` and `validation`, (epochs,) losses; `best`, where the latter is lowest; answers wrong
         "What `head_losses` says"
-        training, missed, validation, valid_missed = head_losses(*self.parts(), self.epochs).T
+        training, missed, validation, valid_missed = head_losses(*self.parts(), epochs=self.epochs).T
         best = int(validation.argmin())
         return dict(training=training, validation=validation, best=best + 1, missed=missed[-1], missed_then=valid_missed[best],
                     missed_now=valid_missed[-1])
