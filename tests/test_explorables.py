@@ -2,8 +2,6 @@
 import base64
 import json
 import shutil
-import time
-from pathlib import Path
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What the figures that answer in a chapter have in common: settings to drag, a result that Python and the browser both compute, and a still
+"""What the figures that answer in a chapter have in common: settings, a result that Python and the browser both compute, and a still
 
 Docs: https://fastbook-notes.github.io/fastbook_notes/apps/explorables/live_figure.html.md"""
 
