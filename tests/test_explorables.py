@@ -150,7 +150,7 @@ def test_every_figure_can_be_read_in_every_dress(visit, folder, scheme, width):
 
 @kinds
 def test_a_figure_answers_a_key_and_a_drag(kind, visit, folder):
-    "Each slider by the keyboard and by the mouse, each choice; within 50 ms, and in a sentence"
+    "Each slider by the keyboard and by the mouse, each drawing that can be dragged, each choice; within 50 ms, and in a sentence"
     page = open_figures(visit, folder)
     figure = page.locator('.live-figure').nth(list(EXAMPLES).index(kind))
     def seen(): return figure.inner_text() + figure.locator('svg, canvas, img').evaluate_all('all => all.map(e => e.outerHTML).join()')
@@ -170,6 +170,15 @@ def test_a_figure_answers_a_key_and_a_drag(kind, visit, folder):
             return (performance.now() - began) / n;
         }''')
         assert took < 50
+    for drawing in figure.locator('.plot.draggable').all():
+        before = seen()
+        drawing.scroll_into_view_if_needed()
+        box = drawing.bounding_box()
+        for share in (0.4, 0.55, 0.7): # Of the width and height
+            page.mouse.move(box['x'] + share*box['width'], box['y'] + share*box['height'])
+            if share == 0.4: page.mouse.down()
+        page.mouse.up()
+        assert seen() != before
     for choice in figure.locator('input[type=radio]:not(:checked), input[type=checkbox]').all():
         before = seen()
         choice.click()
