@@ -19,8 +19,8 @@ class Lever(LiveFigure):
     "The expected cost of checking some of a model's answers, by the cost of a check and the cost of a mistake"
     _esm = figure_script('lever')
     chances = traitlets.List(traitlets.Float()).tag(sync=True) # How likely each answer is wrong
-    check = Setting(1, 0, 10) # Minutes to check one answer
-    mend = Setting(25, 0, 60) # Minutes that a mistake costs which nobody caught
+    check = Setting(1, 0, 8) # Minutes to check one answer
+    mend = Setting(25, 0, 100) # Minutes that a mistake costs which nobody caught
     in_words = ('Two sliders, the cost of a check and the cost of a mistake, and a curve of the expected cost by the number of answers '
                 'that are checked, with its lowest point marked.')
 
