@@ -14,6 +14,8 @@ PLACES = 'index|find-links|constraint|cert|proxy|trusted'
 INSTALL = $(if $(UV),$(UV) pip install --quiet --python $(BIN)/python,$(BIN)/pip install --quiet --disable-pip-version-check)
 # Of all that is needed, PyTorch's own index has only these two in a build for the CPU, so they come from there first, and alone.
 FROM_PYTORCH = $(shell sed -nE "s/^ *(torch(vision)?>=[0-9.]+)$$/'\1'/p" settings.ini)
+# JupyterLab asks no other host for news, or for a newer version of itself.
+ALONE = --LabApp.news_url=None --LabApp.check_for_updates_class=jupyterlab.handlers.announcements.NeverCheckForUpdate
 # The chapters are run once, by tests/test_run.py, as a person runs them.
 CHAPTERS = '^[_.]|^0[1-6]_'
 # Two notebooks, or two files of tests, are tested at a time, with half of the processors each.
@@ -58,7 +60,7 @@ lint: $(STAMP) ## look for what ruff and mypy find
 	@status=0; $(BIN)/ruff check || status=1; $(BIN)/mypy || status=1; exit $$status
 
 lab: $(STAMP) ## open JupyterLab at chapter 1
-	$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) nbs/01_intro.ipynb
+	$(BIN)/jupyter lab $(ALONE) $(if $(filter 0,$(shell id -u)),--allow-root) nbs/01_intro.ipynb
 
 app: $(STAMP) ## open the first app, cat or dog, in a browser
 	@$(BIN)/fastbook-notes app cat_or_dog --open
@@ -69,8 +71,9 @@ docs: $(SITE) ## build the website into _docs/
 preview: $(SITE) ## serve the website, and build it again on change
 	@$(BIN)/python website/build.py --preview
 
+# Against PyTorch as it is by itself, since whoever imports the package has that.
 bench: $(STAMP) ## measure every claim of speed, for half an hour, into benchmarks/ and the README
-	@for script in $$(grep -l '^if __name__' benchmarks/*.py | grep -v table.py); do $(BIN)/python $$script || exit 1; done
+	@unset OMP_WAIT_POLICY; for script in $$(grep -l '^if __name__' benchmarks/*.py | grep -v table.py); do $(BIN)/python $$script || exit 1; done
 	@$(BIN)/python benchmarks/table.py
 	@$(BIN)/python tools/store.py index
 

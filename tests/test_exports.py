@@ -2,7 +2,6 @@
 import ast
 import sys
 
-import onnxruntime
 import pytest
 import torch
 
@@ -11,6 +10,7 @@ from fastbook_notes.errors import NotesError
 from fastbook_notes.models import exports
 from fastbook_notes.models.exports import _convert_here, convert_export, learner_from, save_onnx
 from fastbook_notes.models.model_folder import CARD_FILE, DESCRIPTION_FILE, MODEL_FILE, ONNX_FILE, load_model, save_model
+from fastbook_notes.quiet_imports import import_quietly
 from small_models import SIZES, SMALL, cat_model, model, pets, picture, small_learner, vision  # noqa: F401 -- fixtures
 
 
@@ -110,7 +110,8 @@ def test_only_a_process_of_its_own_converts():
 def test_onnx_says_the_same(vision, pets, tmp_path, record_property):
     vision.set_seed(0)
     folder = save_model(cat_model(vision, pets, tmp_path), tmp_path/'model')
-    predictor, session = load_model(folder), onnxruntime.InferenceSession(save_onnx(folder), providers=['CPUExecutionProvider'])
+    predictor, session = load_model(folder), import_quietly('onnxruntime').InferenceSession(save_onnx(folder),
+        providers=['CPUExecutionProvider'])
     pictures, most = [picture(*size, seed=5) for size in SIZES], 0
     for some in (pictures, pictures[:1]):
         pixels = predictor.scaled(torch.stack([predictor.prepare(one) for one in some]))

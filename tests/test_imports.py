@@ -84,3 +84,15 @@ for module in {GROUPS[group]!r}:
 
 def test_light_modules_import_no_fastai(tmp_path):
     assert 'fastai' not in tops(f'import {", ".join(f"fastbook_notes.{module}" for module in LIGHT)}', tmp_path)
+
+
+def test_onnxruntime_reports_to_nobody(tmp_path):
+    "By itself it does from its import on, which is seen by the file that it keeps beside the temporary ones"
+    left = {}
+    for words in ('onnxruntime', 'fastbook_notes.models.engine', 'fastbook_notes.models.exports', 'fastbook_notes.apps.publishing'):
+        (tmp_path/words).mkdir()
+        python(f"import {words}; from fastbook_notes.quiet_imports import import_quietly; import_quietly('onnxruntime').SessionOptions()",
+               tmp_path, TMPDIR=str(tmp_path/words), ORT_DISABLE_TELEMETRY='')
+        left[words] = [file.name for file in (tmp_path/words).iterdir()]
+    if not left.pop('onnxruntime'): pytest.skip('this build of onnxruntime has no reports')
+    assert left == dict.fromkeys(left, [])

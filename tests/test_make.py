@@ -90,3 +90,9 @@ def test_the_notebooks_tests_and_the_run_of_the_chapters_leave_none_out_and_run_
 def test_the_quick_tests_are_those_without_a_mark(would_do):
     line, = (line for line in would_do('test-quick', 'UV=') if 'pytest' in line)
     assert "-m 'not slow and not browser'" in line
+
+
+def test_jupyterlab_is_started_alone(would_do):
+    "With the words that the command uses, so that it asks no other host for news or updates"
+    from fastbook_notes.cli import _ALONE
+    assert all(word in would_do('lab', 'UV=')[-1] for word in _ALONE)

@@ -2,16 +2,22 @@
 import json
 import os
 import random
+import shutil
+import signal
 import subprocess
 import sys
 import time
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from PIL import Image
 
 from conftest import ROOT
+from fastbook_notes.models.checkpoints import CHECKPOINT_FILE
+from fastbook_notes.models.model_folder import load_model
+from small_models import model, pets, small_learner, vision  # noqa: F401
 
 pytestmark = pytest.mark.skipif(os.name == 'nt', reason='limits and kills as POSIX has them')
 FULL = 'import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({0}, {0})); '
@@ -27,7 +33,7 @@ class Place:
     def __init__(self, folder, command):
         self.folder, self.words, self.begun = folder, COMMANDS[command], False
         (folder/'mine').mkdir(parents=True)
-        (folder/'tmp').mkdir()
+        for name in ('tmp', 'home'): (folder/name).mkdir()
         (folder/'mine'/'01_intro.ipynb').write_text('{"my": "notes"}')
         for i, name in enumerate(('a b.png', 'ü.png', '-x.png', "it's.png")):
             (folder/'pets'/'train'/'cat').mkdir(parents=True, exist_ok=True)
@@ -39,7 +45,8 @@ class Place:
     def contents(self): return {p.name: p.read_bytes() for sub in ('pets', 'mine') for p in (self.folder/sub).rglob('*') if p.is_file()}
 
     def start(self, words=None, limit=None):
-        env = {**os.environ, 'TMPDIR': str(self.folder/'tmp'), 'FASTBOOK_NOTES_CACHE': str(self.folder/'cache')}
+        env = {**os.environ, 'TMPDIR': str(self.folder/'tmp'), 'HOME': str(self.folder/'home'),
+               'MPLCONFIGDIR': str(ROOT/'.venv'/'matplotlib'), 'FASTBOOK_NOTES_CACHE': str(self.folder/'cache')}
         code = CALL.format('' if limit is None else FULL.format(limit))
         return subprocess.Popen([sys.executable, '-c', code, *(words or self.words)], cwd=self.folder, env=env, text=True,
                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -50,6 +57,7 @@ class Place:
         assert {name: now.get(name) for name in self.owned} == self.owned
         if whole: assert [p for p in self.folder.rglob('*') if p.suffix in ('.part', '.lock') or p.name.startswith('.building')] == []
         if whole: assert list((self.folder/'tmp').iterdir()) == []
+        assert list((self.folder/'home').iterdir()) == []
 
 
 @pytest.mark.parametrize('limit', LIMITS)
@@ -107,6 +115,83 @@ def test_two_at_a_time(command, tmp_path):
         assert process.returncode in (0, 1) or 'was set aside here' in wrong, wrong
         assert 'Traceback' not in wrong
     place.check(whole=True)
+
+
+# ---- commands that load a model, which takes seconds
+
+HEAVY = {'predict': ['predict', 'model', 'images', '--out', 'mine/answers.csv'],
+         'train': ['train', '1', '--data', '.', '--size', '32', '--epochs', '1', '--out', 'mine/model'],
+         'convert': ['convert', 'learner.pkl', 'mine/model', '--i-trust-this-file']}
+TRIED = int(os.environ.get('FASTBOOK_NOTES_TEST_KILLS', 3 if os.environ.get('FASTBOOK_NOTES_TEST_THOROUGH') else 0)) # Times, each way
+
+
+@pytest.fixture(scope='module')
+def trained(small_learner, pets, model, tmp_path_factory):
+    "Pictures, a model of them, and the same as fastai exports it"
+    folder = tmp_path_factory.mktemp('trained')
+    shutil.copytree(pets, folder/'images')
+    shutil.copytree(model, folder/'model')
+    small_learner.export(folder/'learner.pkl')
+    return folder
+
+
+class Models(Place):
+    "Pictures, a model and a learner of a person's, with a table or a model that a command is to write"
+    def __init__(self, folder, command, trained):
+        self.folder, self.words = folder, HEAVY[command]
+        shutil.copytree(trained, folder)
+        for name in ('mine', 'tmp', 'home'): (folder/name).mkdir()
+        (folder/'mine'/'notes.txt').write_text('mine')
+        self.owned = self.contents()
+
+    def contents(self):
+        return {file.relative_to(self.folder).as_posix(): file.read_bytes() for file in self.folder.rglob('*')
+                if file.is_file() and file.parts[len(self.folder.parts)] in ('images', 'model', 'learner.pkl')
+                or file.name == 'notes.txt'}
+
+    def result(self):
+        "What is written is whole, whenever one looks: rows of pictures that were there, or a model that answers"
+        table, model = self.folder/'mine'/'answers.csv', self.folder/'mine'/'model'
+        if table.exists():
+            rows, there = pd.read_csv(table), {p.name for p in (self.folder/'images').iterdir()}
+            assert rows.file.is_unique and rows.notna().all(axis=None) and set(rows.file) <= there
+            return len(rows)
+        if model.exists() and not (model/CHECKPOINT_FILE).exists(): return len(load_model(model).vocab)
+        return 0
+
+    def ends(self, limit=None):
+        process = self.start(limit=limit)
+        said, wrong = process.communicate(timeout=200)
+        assert process.returncode in (0, 2) and 'Traceback' not in wrong, wrong
+        return process.returncode, wrong
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('command', HEAVY)
+def test_a_command_that_loads_a_model_is_cut_short(command, trained, tmp_path, record_property):
+    "By a full disk, by kill -9, by being told to end: what was there is there, what is written is whole, and the same command goes on"
+    rng, whole = random.Random(8), {'predict': 40, 'train': 2, 'convert': 2}[command]
+    place = Models(tmp_path/'full', command, trained)
+    status, wrong = place.ends(limit=500)
+    assert status == 2 and 'File too large' in wrong.splitlines()[-1], wrong
+    place.check(whole=True)
+    began = time.monotonic()
+    assert place.ends()[0] == 0 and place.result() == whole
+    took = time.monotonic() - began
+    place.check(whole=True)
+    for trial in range(TRIED):
+        for how in (signal.SIGKILL, signal.SIGTERM):
+            place = Models(tmp_path/f'{trial}{how}', command, trained)
+            process = place.start()
+            time.sleep(rng.uniform(0.3, 1)*took)
+            process.send_signal(how)
+            said, wrong = process.communicate(timeout=60)
+            assert 'Traceback' not in wrong, wrong
+            place.check(whole=how == signal.SIGTERM)
+            assert place.result() <= whole
+            assert place.ends()[0] == 0 and place.result() == whole
+            place.check(whole=how == signal.SIGTERM)
+    record_property('figure', f'{command}: {2*TRIED} cut short, 1 with a full disk; 0 lost')
 
 
 def test_a_lock_is_held_by_one_and_leaves_no_file(tmp_path):

@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
@@ -121,6 +122,25 @@ def test_same_answers_on_photos_and_odd_files(pages, site):
     gaps |= {f'labels of {name}': gap(page, site['labels'].predictor, name, data) for name, data in list(files.items())[:6]}
     assert {name: value for name, value in gaps.items() if not value <= SAME} == {}
     assert page.locator('.loading button').is_hidden() and 'works without a connection' in page.locator('.loading').inner_text()
+
+
+def test_answers_can_be_corrected_counted_and_saved(pages, site):
+    "A table that pandas reads, with each picture's name, answer, correction and probabilities"
+    page, predictor = pages('cats'), site['cats'].predictor
+    if page.locator('.kept').is_visible(): page.get_by_role('button', name='Clear the answers').click()
+    files = {'a, "b".png': encoded(scene(60, 50), 'PNG'), 'ü.png': encoded(scene(50, 60), 'PNG')}
+    for name, data in files.items(): ask(page, name, data)
+    newest = page.locator('.answer').first
+    said = newest.locator('.soft:has-text("If it had to choose")').count()
+    newest.get_by_label('It is really').select_option('something else')
+    assert page.locator('.judged').inner_text() == f"You have judged 1 of 2: {said} right ({100*said}%)."
+    with page.expect_download() as arrived: page.get_by_role('button', name='Save as a table').click()
+    assert arrived.value.suggested_filename == 'answers.csv'
+    table = pd.read_csv(arrived.value.path(), keep_default_na=False)
+    assert table.file.tolist() == list(files) and table.corrected.tolist() == ['', 'something else']
+    assert table.answer.tolist() == [predictor.names[predictor.probabilities(data).argmax()] for data in files.values()]
+    theirs = np.array([predictor.probabilities(data).tolist() for data in files.values()])
+    assert np.abs(table[predictor.names].to_numpy(float) - theirs).max() < SAME
 
 
 def test_same_answers_of_a_head_with_several_layers(pages, site):

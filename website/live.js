@@ -60,7 +60,10 @@
     if (!own.initialized) { own.initialized = true; await made.initialize?.({ model: own }); }
     const el = document.createElement("div");
     await made.render?.({ model: own, el, signal: new AbortController().signal });
-    place.replaceChildren(el);
+    const still = document.createElement("div"); // What stood here is what is printed
+    still.className = "on-paper";
+    still.append(...place.childNodes);
+    place.replaceChildren(el, ...(still.querySelector("img") ? [still] : []));
   };
 
   // ---- widgets that are put together from several, by Jupyter's own library, which is large

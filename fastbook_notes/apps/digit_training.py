@@ -26,8 +26,8 @@ def layers_of(
     model:chapter.LinearModel|chapter.SimpleNet, # Of chapter 4
 ) -> list[tuple[np.ndarray, np.ndarray]]: # For each layer the weights (inputs, outputs) and the biases (outputs,)
     "A model's layers, the same way round for both kinds"
-    parts = [(model.weights, model.bias)] if isinstance(model, chapter.LinearModel) else \
-        [(layer.weight.T, layer.bias) for layer in (model.hidden, model.out)]
+    if hasattr(model, 'weights'): parts = [(model.weights, model.bias)]
+    else: parts = [(layer.weight.T, layer.bias) for layer in (model.hidden, model.out)] # type: ignore[union-attr]
     return [tuple(part.detach().numpy() for part in layer) for layer in parts]
 
 # %% ../../nbs/apps/digit_training.ipynb #33d284c2

@@ -1,4 +1,4 @@
-"""Chapter 1's line with its two parameters as sliders, its loss as a number and as a surface, and gradient descent a step at a time
+"""Chapter 1's line with two sliders and points that can be moved, its loss as a surface, and gradient descent a step at a time
 
 Docs: https://fastbook-notes.github.io/fastbook_notes/apps/line_pad.html.md"""
 
@@ -11,38 +11,55 @@ __all__ = ['LinePad', 'line_pad']
 import numpy as np
 import traitlets
 
-from .widget import AppWidget, front_end
+from .explorables.live_figure import LiveFigure, Setting
+from .widget import front_end
 from ..errors import NotesError
 
 # %% ../../nbs/apps/line_pad.ipynb #7312d739
-class LinePad(AppWidget):
+class LinePad(LiveFigure):
     "A line to be fitted to points, by hand or by gradient descent"
-    _esm, _css = front_end('parts.js', 'line_pad.js'), front_end('apps.css', 'line_pad.css')
+    _esm = front_end('parts.js', 'explorables/live_figure.js', 'line_pad.js')
+    _css = front_end('apps.css', 'explorables/live_figure.css', 'line_pad.css')
     x = traitlets.List(traitlets.Float()).tag(sync=True) # Inputs
-    y = traitlets.List(traitlets.Float()).tag(sync=True) # Outputs that are known
-    w = traitlets.Float(0.).tag(sync=True, asked=True) # Weight
-    b = traitlets.Float(0.).tag(sync=True, asked=True) # Bias
-    lr = traitlets.Float(0.05).tag(sync=True, asked=True) # Learning rate
-    in_words = ('Points and a line with two sliders, its weight and its bias. Beside them is the loss for each pair of these, '
-                'as a surface on which gradient descent walks downhill.')
-    w_range = traitlets.List([-1., 5.]).tag(sync=True) # The lowest and the highest weight that is shown
-    b_range = traitlets.List([-2., 8.]).tag(sync=True) # Likewise the bias
+    y = traitlets.List(traitlets.Float()).tag(sync=True, asked=True) # Outputs that are known
+    w = Setting(0., -1e9, 1e9) # Weight; training may take it beyond what the slider shows
+    b = Setting(0., -1e9, 1e9) # Bias, likewise
+    lr = Setting(0.05, 0, 10) # Learning rate
+    in_words = ('Points that can be moved, and a line with two sliders, its weight and its bias. Beside them is the loss for each pair '
+                'of these, as a surface on which gradient descent walks downhill, and the loss after each step.')
 
     def __init__(self,
         x, # (n,) inputs
         y, # (n,) outputs that are known
-        **kwargs
+        ranges=None, # What is shown of `w`, `b`, `lr` and `y`, pairs of a low and a high number; else what suits chapter 1
+        **kwargs # Traits, e.g. `lr=0.1`, and `still`
     ):
         x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
-        if x.ndim != 1 or x.shape != y.shape or len(x) < 2 or np.ptp(x) == 0:
-            raise NotesError(f'x has the shape {x.shape} and y {y.shape}; give one y for each x, and at least two different ones.')
-        super().__init__(x=x.tolist(), y=y.tolist(), **kwargs)
+        if x.ndim != 1 or x.shape != y.shape or len(x) < 2 or np.ptp(x) == 0 or not np.isfinite([x, y]).all():
+            raise NotesError(f'x has the shape {x.shape} and y {y.shape}; give one finite y for each x, and at least two different ones.')
+        shown = dict(w=[-1., 5.], b=[-2., 8.], lr=[0.005, 0.2], y=[min(0., y.min()), y.max() + 0.5*max(1., np.ptp(y))])
+        super().__init__(x=x.tolist(), y=y.tolist(), ranges=shown | (ranges or {}), **kwargs)
+        self.try_this = ('Fit the line by hand with two sliders, then start over and let gradient descent do it. Raise the learning rate '
+                         'until the steps no longer arrive. Last, drag one point far away: how far does the best line follow it?')
+
+    @traitlets.validate('y')
+    def _points_fit(self, proposal):
+        "Refuse what isn't a point for each x, within what is shown"
+        (low, high), y = self.ranges['y'], proposal['value']
+        if len(y) != len(self.x) or not all(low <= value <= high for value in y):
+            raise traitlets.TraitError(f'y needs {len(self.x)} numbers from {low:g} to {high:g}.')
+        return y
 
     @property
     def loss(self) -> float:
         "The mean squared error of the line that is shown, by chapter 1's own function"
-        from fastbook_notes.intro import line_loss
-        return line_loss(self.w, self.b, np.array(self.x), np.array(self.y))
+        return self.computed()['loss']
+
+    def computed(self) -> dict: # The `loss`, and `w` and `b` after one more `step`
+        "What chapter 1's `line_loss` and `line_step` say"
+        from fastbook_notes.intro import line_loss, line_step
+        line = self.w, self.b, np.array(self.x), np.array(self.y)
+        return dict(loss=line_loss(*line), step=line_step(*line, self.lr))
 
 def line_pad(
     **kwargs # What `LinePad` takes besides the points, e.g. `lr=0.1`

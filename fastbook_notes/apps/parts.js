@@ -9,7 +9,11 @@ const make = (tag, properties = {}, ...children) => {
   return made;
 };
 const percent = (share) => `${(100 * share).toFixed(share > 0.0995 ? 0 : 1)}%`;
-const numbered = (() => { let n = 0; return (name) => `notes-${name}-${++n}`; })(); // An id that is free
+const numbered = (() => { // An id that is free, in a page of several widgets too
+  const own = Math.random().toString(36).slice(2, 10);
+  let n = 0;
+  return (name) => `notes-${name}-${own}-${++n}`;
+})();
 
 // A row of a bar chart, which a screen reader reads as text
 const barRow = (label, share, { best = false, note = percent(share) } = {}) => make("li", { className: best ? "best" : "" },

@@ -28,7 +28,8 @@ function render({ model, el }) {
   const problems = make("div", { className: "problems", attributes: { role: "alert" } });
   const state = make("p", { className: "state", attributes: { role: "status" }, textContent: "Starting …" });
   const results = make("div", { className: "answers" }), about = make("p", { className: "soft about" }), controls = make("div", { className: "controls" });
-  const clear = make("button", { type: "button", textContent: "Clear the answers", hidden: true });
+  const clear = button("Clear the answers"), save = button("Save as a table"), judged = make("p", { className: "judged soft", attributes: { role: "status" } });
+  const kept = make("div", { className: "kept", hidden: true }, make("div", { className: "row" }, save, clear), judged);
 
   const say = (text) => { state.textContent = text; };
   const problem = (name, text) => { problems.append(make("p", { className: "problem" }, make("strong", { textContent: name }), `: ${text}`)); while (problems.children.length > MOST_FILES + 1) problems.firstChild.remove(); };
@@ -70,7 +71,32 @@ function render({ model, el }) {
     upload(files);
   };
   document.addEventListener("paste", paste);
-  clear.onclick = () => { made.splice(0).forEach((card) => { urls(card); card.remove(); }); clear.hidden = true; problems.replaceChildren(); say("Ready."); };
+  clear.onclick = () => { made.splice(0).forEach((card) => { urls(card); card.remove(); }); answered.length = 0; kept.hidden = true; problems.replaceChildren(); say("Ready."); };
+
+  // ---- what becomes of the answers: they can be corrected, counted and saved
+  const answered = []; // { name, pairs, neither, right }, the oldest first; also of those whose cards have gone
+  const likeliest = ({ pairs }) => pairs.reduce((a, b) => b[1] > a[1] ? b : a)[0];
+  const given = (a) => table ? a.pairs.filter(([, share]) => share > threshold()).map(([label]) => label).join(" ") : likeliest(a);
+  const count = () => {
+    const told = answered.filter((a) => a.right), right = told.filter((a) => a.right === (table ? "right" : a.neither ? "something else" : likeliest(a))).length;
+    judged.textContent = told.length ? `You have judged ${told.length} of ${answered.length}: ${right} right (${Math.round(100 * right / told.length)}%).` : "Say what is right beside each answer to count the errors.";
+  };
+  const correction = (answer) => {
+    const id = numbered("right"), labels = table ? ["right", "wrong"] : [...answer.pairs.map(([label]) => label), "something else"];
+    const select = make("select", { id, onchange: () => { answer.right = select.value; count(); } }, make("option", { value: "", textContent: "not said" }), ...labels.map((label) => make("option", { value: label, textContent: label })));
+    return make("p", { className: "correction" }, make("label", { htmlFor: id, textContent: table ? "This answer is " : "It is really " }), select);
+  };
+  const quoted = (value) => /[",\r\n]/.test(`${value}`) ? `"${`${value}`.replaceAll('"', '""')}"` : `${value}`;
+  const asTable = () => {
+    const labels = [...new Set(answered.flatMap(({ pairs }) => pairs.map(([label]) => label)))];
+    const rows = answered.map((a) => [a.name, given(a), a.neither ?? "", a.right, ...labels.map((label) => a.pairs.find(([l]) => l === label)?.[1].toFixed(4) ?? "")]);
+    return [["file", "answer", "neither", "corrected", ...labels], ...rows].map((row) => row.map(quoted).join(",")).join("\r\n") + "\r\n";
+  };
+  save.onclick = () => {
+    const link = make("a", { href: URL.createObjectURL(new Blob(["\ufeff", asTable()], { type: "text/csv" })), download: "answers.csv" });
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 1e4);
+  };
 
   // ---- what is answered
   const threshold = () => Number(slider?.value ?? 0.5);
@@ -86,6 +112,8 @@ function render({ model, el }) {
     card.querySelector(".cut").style.left = `${100 * threshold()}%`;
   };
   const card = (name, { headline, neither, bars: pairs, note, heat: hot, beside = [] }, [seen, ...rest]) => {
+    const answer = { name, pairs, neither, right: "" };
+    answered.push(answer);
     const heat = hot ? rest.shift() : null, list = bars(pairs);
     pairs.forEach(([label, share], i) => {
       const row = list.children[i];
@@ -96,7 +124,7 @@ function render({ model, el }) {
     return make("article", { className: "panel answer" },
       make("div", { className: "seen" }, asImage(seen, "image/jpeg", { alt: `The picture ${name}, as the model sees it` }), heat ? asImage(heat, "image/png", { className: "heat", alt: "", hidden: !looked?.checked }) : null),
       make("div", { className: "told" }, make("h3", { textContent: neither || headline }), neither ? make("p", { className: "soft", textContent: `If it had to choose: ${headline}.` }) : null, make("p", { className: "soft name", textContent: name }), note ? make("p", { className: "soft note", textContent: note }) : null,
-        table ? make("div", { className: "scale" }, list, make("div", { className: "cuts", attributes: { "aria-hidden": "true" } }, make("span", { className: "cut" }))) : list));
+        table ? make("div", { className: "scale" }, list, make("div", { className: "cuts", attributes: { "aria-hidden": "true" } }, make("span", { className: "cut" }))) : list, correction(answer)));
   };
   const showTable = () => {
     const row = table.reduce((a, b) => Math.abs(b[0] - threshold()) < Math.abs(a[0] - threshold()) ? b : a);
@@ -129,9 +157,9 @@ function render({ model, el }) {
       hint.hidden = samples.hidden = !content.samples.length;
       showControls(content);
       content.samples.forEach((title, i) => {
-        const button = make("button", { type: "button", className: "sample", attributes: { "aria-label": `Use the sample ${title}` } }, asImage(views[i], "image/jpeg", { alt: "" }));
-        button.onclick = () => { problems.replaceChildren(); ask({ kind: "sample", index: i }, title); };
-        samples.append(button);
+        const sample = make("button", { type: "button", className: "sample", attributes: { "aria-label": `Use the sample ${title}` } }, asImage(views[i], "image/jpeg", { alt: "" }));
+        sample.onclick = () => { problems.replaceChildren(); ask({ kind: "sample", index: i }, title); };
+        samples.append(sample);
       });
       el.querySelector(".pickers").disabled = false;
       if (waiting.size) busy(); else say("Ready.");
@@ -145,7 +173,8 @@ function render({ model, el }) {
       made.unshift(answer);
       if (table) accept(answer);
       for (const old of made.splice(MOST_SHOWN)) { urls(old); old.remove(); }
-      clear.hidden = false;
+      kept.hidden = false;
+      count();
     }
     if (waiting.size) busy();
     else say(content.kind === "answer" ? `${name}: ${made[0].querySelector("h3").textContent}` : "Ready.");
@@ -153,7 +182,7 @@ function render({ model, el }) {
 
   el.append(make("div", { className: "notes-app picture-app" },
     make("fieldset", { className: "pickers", disabled: true }, drop, hint, samples),
-    problems, state, controls, results, clear, about));
+    problems, state, controls, kept, results, about));
   model.send({ kind: "hello" });
   return () => document.removeEventListener("paste", paste);
 }

@@ -20,7 +20,6 @@ from string import Template
 
 import numpy as np
 import onnx
-import onnxruntime
 import torch
 from markdown_it import MarkdownIt
 from onnx import TensorProto, helper, numpy_helper
@@ -35,6 +34,13 @@ from ..files import atomic_file
 from ..models.engine import _export
 from ..models.model_folder import load_model
 from ..models.predictor import Predictor
+from ..quiet_imports import import_quietly
+
+# %% ../../nbs/apps/publishing.ipynb #e1e5bf42
+import_quietly('onnxruntime');
+
+# %% ../../nbs/apps/publishing.ipynb #0bf65c97
+import onnxruntime
 
 # %% ../../nbs/apps/publishing.ipynb #d1ce42ce
 def body_graph(

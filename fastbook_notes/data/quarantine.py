@@ -234,9 +234,13 @@ def restore(
     "Reverse all that `quarantine` and `move_files` did; raises `NotesError` if that can't be done"
     folder = Path(path).expanduser().absolute()
     log = folder/QUARANTINE_FOLDER/LOG_FILE
-    if log.parent.is_symlink() or not log.is_file():
-        raise NotesError(f'There is no {log}, so nothing was set aside here; name the folder that was checked.')
-    with _move_errors(folder, 'brought back from'): return _put_back_batch(folder, batch, report)
+    def check(): # Also when another process that brought everything back has let go
+        if log.parent.is_symlink() or not log.is_file():
+            raise NotesError(f'There is no {log}, so nothing was set aside here; name the folder that was checked.')
+    check()
+    with _move_errors(folder, 'brought back from'):
+        check()
+        return _put_back_batch(folder, batch, report)
 
 # %% ../../nbs/data/quarantine.ipynb #5ab93d9e
 def move_files(

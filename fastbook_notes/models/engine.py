@@ -21,15 +21,21 @@ from unittest.mock import patch
 from ..errors import NotesError
 from ..files import atomic_file, cache_folder
 from .digests import digest_of
+from ..quiet_imports import import_quietly
 
 # %% ../../nbs/models/engine.ipynb #9b4fec5e
 import onnx
-import onnxruntime
 import timm
 import torch
 from joblib import cpu_count
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+# %% ../../nbs/models/engine.ipynb #bafd1a95
+import_quietly('onnxruntime');
+
+# %% ../../nbs/models/engine.ipynb #1b74a72d
+import onnxruntime
 
 # %% ../../nbs/models/engine.ipynb #a7498f22
 def _is_fixed(

@@ -23,6 +23,7 @@ from ..errors import NotesError
 from ..files import atomic_file
 from .description import plain_class
 from .model_folder import ONNX_FILE, load_model, save_model
+from ..quiet_imports import import_quietly
 
 # %% ../../nbs/models/exports.ipynb #6c9f12e8
 def _splitter_of(
@@ -100,7 +101,7 @@ def _check_onnx(
     pixels:torch.Tensor, # An example
 ):
     "Raise `NotesError` unless onnxruntime gives the same probabilities"
-    import onnxruntime
+    onnxruntime = import_quietly('onnxruntime')
     theirs, = onnxruntime.InferenceSession(file, providers=['CPUExecutionProvider']).run(None, {'pixels': pixels[:2].numpy()})
     with torch.inference_mode(): gap = (torch.from_numpy(theirs) - answers(pixels[:2])).abs().max().item()
     if not gap <= 1e-3:

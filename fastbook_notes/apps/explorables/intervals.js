@@ -32,7 +32,7 @@ export default liveFigure("intervals", compute, (model) => {
   model.on("change:errors", within);
   return {
     parts: [make("div", { className: "columns" }, make("div", {}, ends.figure, slider(model, "items", "Pictures", { step: 1, show: (v) => v }), errors, choices(model, "confidence", "Promised", Object.fromEntries(model.get("ranges").confidence.map((c) => [c, per(c)])))),
-      make("div", {}, kept.figure, lineNames(["first", "Wilson"], ["second", "textbook"], ["soft", "promised; the true rate"]), slider(model, "rate", "True error rate", { step: 0.001, show: percent })))],
+      make("div", {}, kept.figure, legend(["first", "Wilson"], ["second", "textbook"], ["soft", "promised; the true rate"]).el, slider(model, "rate", "True error rate", { step: 0.001, show: percent })))],
     show(found, get) {
       const n = get("items"), rate = get("rate"), promised = get("confidence"), row = ([name, words, kind, y]) => {
         const [low, high] = found[name].interval, end = (v) => ends.line([[v, y - 0.2], [v, y + 0.2]], kind);

@@ -70,15 +70,14 @@ const plot = ({ x, y, width = 440, height = 270, name }) => {
     upright: (a, kind = "soft") => svg("path", { class: `line ${kind}`, d: `M${sx(a)},${top}V${height - bottom}` }),
     text: (a, b, words, kind = "") => svg("text", { class: `said ${kind}`, x: sx(a), y: sy(b), "text-anchor": "middle" }, words),
     at(event) { // Where a pointer is, in the units of the axes
-      const box = el.getBoundingClientRect(), back = (axis, s) => axis.log ? axis.from * (axis.to / axis.from) ** s : axis.from + s * (axis.to - axis.from);
+      const spot = new DOMPoint(event.clientX, event.clientY).matrixTransform(el.getScreenCTM().inverse()), back = (axis, s) => axis.log ? axis.from * (axis.to / axis.from) ** s : axis.from + s * (axis.to - axis.from);
       const within = (v) => Math.min(1, Math.max(0, v));
-      return [back(x, within(((event.clientX - box.left) * width / box.width - left) / (width - left - right))),
-        back(y, within((height - bottom - (event.clientY - box.top) * height / box.height) / (height - top - bottom)))];
+      return [back(x, within((spot.x - left) / (width - left - right))), back(y, within((height - bottom - spot.y) / (height - top - bottom)))];
     },
-    onDrag(call) { // `call(x, y)` where the pointer is pressed and moved; the sliders say the same to a keyboard
+    onDrag(call) { // `call(x, y, event)` where the pointer is pressed and moved; the sliders say the same to a keyboard
       el.classList.add("draggable");
-      el.onpointerdown = (event) => { el.setPointerCapture(event.pointerId); call(...this.at(event)); };
-      el.onpointermove = (event) => { if (el.hasPointerCapture(event.pointerId)) call(...this.at(event)); };
+      el.onpointerdown = (event) => { el.setPointerCapture(event.pointerId); call(...this.at(event), event); };
+      el.onpointermove = (event) => { if (el.hasPointerCapture(event.pointerId)) call(...this.at(event), event); };
     },
   };
 };
@@ -96,6 +95,12 @@ const liveFigure = (kind, compute, build) => ({
   },
 });
 
-// ---- what each kind of line in a drawing is called, a pair of kind and words each
-const lineNames = (...kinds) => make("p", { className: "line-names" }, ...kinds.map(([kind, words]) => make("span", {},
-  svg("svg", { viewBox: "0 0 28 10", width: 28, height: 10, "aria-hidden": "true" }, svg("path", { class: `line ${kind}`, d: "M1,5H27" })), ` ${words}`)));
+// ---- a legend that says numbers, too: `entries` are pairs of a line's kind and its name, and `say` takes a text for each
+const legend = (...entries) => {
+  const values = entries.map(() => make("strong", {}));
+  const key = (kind) => svg("svg", { viewBox: "0 0 34 8", class: "key", "aria-hidden": "true" }, svg("path", { class: `line ${kind}`, d: "M0,4H34" }));
+  return {
+    el: make("ul", { className: "legend" }, ...entries.map(([kind, name], i) => make("li", {}, key(kind), ` ${name} `, values[i]))),
+    say(...texts) { texts.forEach((text, i) => { values[i].textContent = text; }); },
+  };
+};

@@ -51,8 +51,8 @@ class LiveFigure(AppWidget):
     ):
         super().__init__(**kwargs)
         settings = self.traits(asked=True)
-        self.ranges = {name: list(t.values) if isinstance(t, traitlets.Enum) else [t.min, t.max]
-                       for name, t in settings.items() if isinstance(t, (traitlets.Enum, traitlets.Int, traitlets.Float))}
+        self.ranges = {name: list(t.values or ()) if isinstance(t, traitlets.Enum) else [t.min, t.max]
+                       for name, t in settings.items() if isinstance(t, (traitlets.Enum, traitlets.Int, traitlets.Float))} | self.ranges
         self._still = still and as_png(still)
 
     def computed(self) -> dict: # Names and numbers, or arrays of them

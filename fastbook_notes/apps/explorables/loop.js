@@ -19,7 +19,7 @@ export default liveFigure("loop", compute, (model) => {
   const edge = Array.from({ length: 91 }, (_, i) => [most * i / 90, 1 / (1 - most * i / 90)]);
   const grows = svg("path", { class: "zone second", d: `${edge.map(([a, b], i) => `${i ? "L" : "M"}${map.sx(a)},${map.sy(b)}`).join("")}V0H${map.sx(0)}Z` });
   return {
-    parts: [make("div", { className: "columns" }, map.figure, make("div", {}, chart.figure, lineNames(["first", asBias ? "the bias" : "the share"], ["soft", asBias ? "the factor of the first rounds, kept up" : "what visitors like"]))),
+    parts: [make("div", { className: "columns" }, map.figure, make("div", {}, chart.figure, legend(["first", asBias ? "the bias" : "the share"], ["soft", asBias ? "the factor of the first rounds, kept up" : "what visitors like"]).el)),
       slider(model, "strength", "Preference", { step: 0.05 }), slider(model, "explore", "Shown by chance", { step: 0.01, show: per })],
     show({ share, bias, built_in, measured }, get) {
       const strength = get("strength"), explore = get("explore"), still = Math.abs(built_in - 1) < 0.01, way = still ? "it stays about as it is" : built_in > 1 ? "it grows" : "it shrinks";

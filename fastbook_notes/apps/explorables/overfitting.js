@@ -42,7 +42,7 @@ export default liveFigure("overfitting", compute, (model) => {
   const y = (top) => ({ from: 0, to: Math.max(1, Math.ceil(2 * top) / 2), label: "loss" }), chart = plot({ x, y: y(1), name: "Loss by epoch" });
   chart.onDrag((epoch) => setting(model, "epochs", Math.round(Math.min(longest, Math.max(1, epoch)))));
   return {
-    parts: [chart.figure, lineNames(["first", "training"], ["second", "validation"], ["soft", "validation at its best"]),
+    parts: [chart.figure, legend(["first", "training"], ["second", "validation"], ["soft", "validation at its best"]).el,
       slider(model, "wrong", "Wrong labels", { step: 1, show: (v) => `${v}%` }), slider(model, "pictures", "Training pictures", { step: 1, show: (v) => v }),
       slider(model, "epochs", "Epochs", { step: 1, show: (v) => v })],
     show({ training, validation, best, missed, missed_then, missed_now }, get) {
