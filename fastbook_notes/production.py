@@ -238,17 +238,17 @@ def feedback_loop(
     rounds:int=12, # How often the model is trained anew
     strength:float=1.5, # How much the model favours what is ahead: 1 shows the kinds as often as they are in the data, more exaggerates
     explore:float=0., # Which share of the decisions is made by tossing a coin, 0 to 1
-    decisions:int=10_000, # Decisions in a round, which are the next round's data
+    decisions:int|None=10_000, # Decisions in a round, which are the next round's data; None for so many that luck evens out
     seed:int=42,
 ) -> pd.DataFrame: # A row per round, from 0: share of the kind in the data, and shown, how often the model then shows it
     "Simulate a model that is trained again and again on the outcome of its own decisions; raises `NotesError`"
     _check_share('first_share and explore', first_share, explore)
-    if not (0 < strength < np.inf and rounds >= 1 and decisions >= 1):
+    if not (0 < strength < np.inf and rounds >= 1 and (decisions is None or decisions >= 1)):
         raise NotesError('The strength must be a number above 0, and rounds and decisions at least 1.')
     rng, share, rows = np.random.default_rng(seed), first_share, []
     for _ in range(rounds + 1):
         favour = (np.array([share, 1 - share])/max(share, 1 - share))**strength # The kind ahead has 1, so that not both become 0
         shown = float((1 - explore)*favour[0]/favour.sum() + explore*0.5)
         rows.append({'share': share, 'shown': shown})
-        share = rng.binomial(decisions, shown)/decisions
+        share = shown if decisions is None else rng.binomial(decisions, shown)/decisions
     return pd.DataFrame(rows).rename_axis('round')

@@ -14,10 +14,12 @@ from fastbook_notes.errors import NotesError
 from fastbook_notes.ethics import (
     amplification,
     card_metrics,
+    coverage,
     error_by_group,
     mean_amplification,
     model_card,
     plot_error_by_group,
+    simple_interval,
     wilson_interval,
     write_model_card,
 )
@@ -48,6 +50,10 @@ REFUSED = {
     'items that are missing': lambda learn: wilson_interval(1, NAN),
     'more errors than items': lambda learn: wilson_interval(3, 2),
     'no items': lambda learn: wilson_interval(0, 0),
+    'no items for the textbook': lambda learn: simple_interval(0, 0),
+    'a true rate in per cent': lambda learn: coverage(wilson_interval, [5]),
+    'a true rate that is missing': lambda learn: coverage(wilson_interval, [NAN]),
+    'coverage of no items': lambda learn: coverage(wilson_interval, [0.5], 0),
     'a confidence in per cent': lambda learn: wilson_interval(1, 2, 95),
     'counts of other shapes': lambda learn: wilson_interval([1, 2], [3, 4, 5]),
     'text for truth': lambda learn: error_by_group(['a', 'a'], ['False', 'False']),

@@ -16,8 +16,11 @@ from fastbook_notes.apps.explorables.descent import Descent
 from fastbook_notes.apps.explorables.epoch_order import EpochOrder
 from fastbook_notes.apps.explorables.first_weights import FirstWeights
 from fastbook_notes.apps.explorables.forgetting import Forgetting
+from fastbook_notes.apps.explorables.intervals import Intervals
 from fastbook_notes.apps.explorables.lever import Lever
 from fastbook_notes.apps.explorables.live_figure import LiveFigure
+from fastbook_notes.apps.explorables.loop import Loop
+from fastbook_notes.apps.explorables.overfitting import Overfitting
 from fastbook_notes.apps.explorables.presizing import Presizing
 from fastbook_notes.apps.explorables.softmax_bars import SoftmaxBars
 from fastbook_notes.apps.explorables.threshold import Threshold
@@ -25,6 +28,12 @@ from fastbook_notes.apps.line_pad import LinePad
 
 SCREENS = ROOT/'_run'/'screens'/'explorables'
 TRIALS = 40
+
+
+def two_heaps(rng, n, size=24):
+    "Points of two kinds that overlap, and which kind each is"
+    kinds = rng.integers(0, 2, n)
+    return rng.normal(size=(n, size)) + 0.5*np.outer(2*kinds - 1, np.arange(size) < 4), kinds
 
 
 def threshold_of(rng):
@@ -47,6 +56,9 @@ def some_confusion(rng, classes=9, n=120):
 # One of each, made from numbers that no chapter has.
 EXAMPLES = {
     Lever: lambda rng: Lever(rng.beta(1, 8, 60)),
+    Overfitting: lambda rng: Overfitting(*two_heaps(rng, 150), *two_heaps(rng, 50)),
+    Loop: lambda rng: Loop(rng.uniform(0.52, 0.6)),
+    Intervals: lambda rng: Intervals(),
     Threshold: lambda rng: threshold_of(rng),
     BinaryLoss: lambda rng: BinaryLoss(),
     LinePad: lambda rng: LinePad(np.arange(30)/10, rng.normal(3, 1, 30)),
@@ -180,7 +192,7 @@ def test_every_figure_can_be_read_in_every_dress(visit, folder, scheme, width):
 
 @kinds
 def test_a_figure_answers_a_key_and_a_drag(kind, visit, folder):
-    "Each slider by the keyboard and by the mouse, each choice; within 50 ms, and in a sentence"
+    "Each slider by the keyboard and by the mouse, each drawing that can be dragged, each choice; within 50 ms, and in a sentence"
     page = open_figures(visit, folder)
     figure = page.locator('.live-figure').nth(list(EXAMPLES).index(kind))
     def seen(): return figure.inner_text() + figure.locator('svg, canvas, img').evaluate_all('all => all.map(e => e.outerHTML).join()')
@@ -200,6 +212,15 @@ def test_a_figure_answers_a_key_and_a_drag(kind, visit, folder):
             return (performance.now() - began) / n;
         }''')
         assert took < 50
+    for drawing in figure.locator('.plot.draggable').all():
+        drawing.scroll_into_view_if_needed()
+        box, shown = drawing.bounding_box(), set()
+        for share in (0.4, 0.55, 0.7): # Of the width and height
+            page.mouse.move(box['x'] + share*box['width'], box['y'] + share*box['height'])
+            if share == 0.4: page.mouse.down()
+            shown.add(seen())
+        page.mouse.up()
+        assert len(shown) == 3
     for choice in figure.locator('input[type=radio]:not(:checked), input[type=checkbox]').all():
         before = seen()
         choice.click()

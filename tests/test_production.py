@@ -176,7 +176,7 @@ def test_any_plan_is_simulated_or_refused(weeks, rate, stop_at, decisions):
 
 
 @quick
-@given(ODD, st.integers(-1, 5), ODD | st.floats(0, 1e6), ODD, st.integers(-1, 1000))
+@given(ODD, st.integers(-1, 5), ODD | st.floats(0, 1e6), ODD, st.none() | st.integers(-1, 1000))
 def test_any_loop_is_simulated_or_refused(first, rounds, strength, explore, decisions):
     loop = answer(feedback_loop, first, rounds, strength, explore, decisions)
     if loop is not None: assert len(loop) == rounds + 1 and loop.stack().between(0, 1).all()

@@ -8,10 +8,10 @@ export const compute = (get) => {
 
 export default liveFigure("lever", compute, (model) => {
   const n = model.get("chances").length, minutes = (v) => `${v.toFixed(1)} min`;
-  const x = { from: 0, to: n, label: "answers that a person checks" }, y = (cost) => ({ from: 0, to: Math.max(1, 1.08 * Math.max(...cost)), label: "expected minutes" });
+  const x = { from: -0.02 * n, to: 1.02 * n, marks: ticks(0, n), label: "answers that a person checks" }, y = (cost) => ({ from: 0, to: Math.max(1, 1.08 * Math.max(...cost)), label: "expected minutes" });
   const chart = plot({ x, y: y([1]), name: "Cost of each setting of the lever" });
   return {
-    parts: [chart.figure, slider(model, "check", "A glance costs", { step: 0.1, show: minutes }), slider(model, "mend", "A mistake costs", { step: 0.5, show: minutes })],
+    parts: [chart.figure, slider(model, "check", "A check costs", { step: 0.1, show: minutes }), slider(model, "mend", "A missed mistake costs", { step: 1, show: minutes })],
     show({ cost, best }, get) {
       chart.axes(x, y(cost));
       chart.draw(`The cost falls and rises; it is lowest at ${best} of ${n} answers`, chart.line(cost.map((c, i) => [i, c])), chart.upright(best), chart.dot(best, cost[best], "second", 6));

@@ -1,4 +1,4 @@
-"""Chapter 2's lever as a live figure: what a glance and a mistake cost decides how many answers a person should check
+"""Chapter 2's lever as a live figure: what a check and a mistake cost decides how many answers a person should check
 
 Docs: https://fastbook-notes.github.io/fastbook_notes/apps/explorables/lever.html.md"""
 
@@ -16,12 +16,12 @@ from ...errors import NotesError
 
 # %% ../../../nbs/apps/explorables/lever.ipynb #19e6ffd5
 class Lever(LiveFigure):
-    "The expected cost of checking some of a model's answers, by the cost of a glance and the cost of a mistake"
+    "The expected cost of checking some of a model's answers, by the cost of a check and the cost of a mistake"
     _esm = figure_script('lever')
     chances = traitlets.List(traitlets.Float()).tag(sync=True) # How likely each answer is wrong
-    check = Setting(1, 0, 10) # Minutes to check one answer
-    mend = Setting(25, 0, 60) # Minutes that a mistake costs which nobody caught
-    in_words = ('Two sliders, the cost of a glance and the cost of a mistake, and a curve of the expected cost by the number of answers '
+    check = Setting(1, 0, 8) # Minutes to check one answer
+    mend = Setting(25, 0, 100) # Minutes that a mistake costs which nobody caught
+    in_words = ('Two sliders, the cost of a check and the cost of a mistake, and a curve of the expected cost by the number of answers '
                 'that are checked, with its lowest point marked.')
 
     def __init__(self,
@@ -32,7 +32,7 @@ class Lever(LiveFigure):
         if not len(chances) or not ((chances >= 0) & (chances <= 1)).all():
             raise NotesError('A lever needs at least one chance, each of them from 0 to 1; check how they were computed.')
         super().__init__(chances=chances.tolist(), **kwargs)
-        self.try_this = ('Make a glance dearer, then a mistake. When does it pay to check nothing, and when everything? '
+        self.try_this = ('Make a check more expensive, then a mistake. When does it pay to check nothing, and when everything? '
                          'The best point depends on one thing only: find it.')
 
     def computed(self) -> dict: # `cost`, (n + 1,) by the number of answers checked, and `best`, the cheapest number
