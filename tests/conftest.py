@@ -159,7 +159,8 @@ def blocked_network(tmp_path_factory):
 LONGEST = ('test_run', 'test_apps', 'test_website', 'test_models', 'test_distributed', 'test_wheel', 'test_predict',
            'test_checkpoints')
 # Files that train, and fixtures that start the command or build something; a single test says `@pytest.mark.slow`.
-SLOW = {'test_run', 'test_models', 'test_distributed', 'test_predict', 'test_checkpoints',
+SLOW = {'test_run', 'test_models', 'test_distributed', 'test_predict', 'test_checkpoints', 'test_app_ends', 'test_same_answers',
+        'test_exports', 'test_engine', 'test_first_model', 'test_imports', 'test_nothing_lost', 'test_app_doors', 'test_heads',
         'command', 'built', 'site', 'blocked_network'}
 
 

@@ -199,6 +199,7 @@ def change_everything(pets, folder):
 KILLS = 100
 
 
+@pytest.mark.slow
 @posix_only
 def test_killed_changes_can_be_undone(pets, tmp_path, record_property):
     "Killed at any operation on a file, of applying as well as of undoing; another visit takes everything back"

@@ -460,6 +460,7 @@ def test_pads_in_voila(opened, name):
     screenshot(page, f'{name}-dark-390')
 
 
+@pytest.mark.slow
 def test_a_taken_port_is_passed_over(served):
     from fastbook_notes.apps.serving import find_app, serving
     taken = int(served('line').rstrip('/').rpartition(':')[2])

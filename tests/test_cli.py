@@ -246,6 +246,7 @@ def test_a_chapter_that_fails_is_named_and_the_others_run(tmp_path, cache):
 TOO_LONG = 'a'*300
 
 
+@pytest.mark.slow
 @posix_only
 @pytest.mark.parametrize('words, status, message', [
     ('data >&-', 0, ''), ('--help >&- 2>&-', 0, ''), ('predict nope few 2>&-', 2, ''),
@@ -280,6 +281,7 @@ except KeyboardInterrupt: print('told to end')
 """
 
 
+@pytest.mark.slow
 @posix_only
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
 def test_a_run_that_is_told_to_end_ends(tmp_path, number):

@@ -232,6 +232,7 @@ REFUSED = {
     'login_page': 'bytes', 'damaged': 'not the file', 'empty': 'bytes', 'no_http': '', 'cut_chunks': '', 'bad_chunks': '', 'nowhere': ''}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('how', REFUSED)
 def test_what_can_not_be_had_is_refused_in_one_line(address, tmp_path, how):
     start, before = time.perf_counter(), len(Server.asked)
@@ -583,6 +584,7 @@ def test_no_case_was_dropped(record_property):
     assert len(BAD) + len(HARMLESS) >= 127
 
 
+@pytest.mark.slow
 @posix_only
 def test_bombs_fill_neither_memory_nor_disk(tmp_path):
     code = '''
@@ -694,6 +696,7 @@ print(killed, *found.values())
 '''
 
 
+@pytest.mark.slow
 @posix_only
 def test_a_killed_download_leaves_nothing_or_all(address, tmp_path, record_property):
     (tmp_path/'a.tgz').write_bytes(DATA)

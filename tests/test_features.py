@@ -220,6 +220,7 @@ def test_nothing_changed(files):
     assert key(used) == expected[0] and None not in expected
 
 
+@pytest.mark.slow
 def test_another_process_finds_the_same_key(files):
     code = 'import sys, json; from pathlib import Path; from test_features import *; files = [Path(f) for f in json.loads(sys.argv[1])]; ' \
            "print(key(learner(files, batch_tfms=[Chosen('a', 'b', 'c'), scaled(2), by_helper, *vision.aug_transforms()]), 2))"

@@ -255,6 +255,7 @@ def refuse(folder, slowest):
     return message
 
 
+@pytest.mark.slow
 def test_every_corrupted_file_is_refused(model, tmp_path, nothing_runs, record_property):
     import timm
     timm.create_model('resnet18')
@@ -346,6 +347,7 @@ for folder in sorted(Path(sys.argv[3]).iterdir(), key=lambda f: int(f.name)):
 '''
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path('/proc/self/statm').exists(), reason='measures memory as Linux does')
 def test_crafted_files_are_refused_in_a_second_and_200_mb(model, tmp_path, record_property):
     described, state = contents(model)
@@ -502,6 +504,7 @@ print(killed, old, new, *sorted(p.name for p in folder.iterdir() if not p.name.e
 '''
 
 
+@pytest.mark.slow
 @posix_only
 def test_a_killed_save_leaves_the_old_model_or_the_new(model, tmp_path, record_property):
     other = set_card(shutil.copytree(model, tmp_path/'other'), '# Another card')
@@ -569,6 +572,7 @@ def test_a_place_that_is_taken_is_named(small_learner, tmp_path):
     assert (tmp_path/'taken').read_text() == 'mine'
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != 'linux', reason='limits the size of a file as Linux does')
 def test_a_full_disk_leaves_the_old_model(model, tmp_path):
     folder = Path(shutil.copytree(model, tmp_path/'model'))

@@ -213,6 +213,7 @@ def test_a_damaged_picture_is_one_line_in_training(tmp_path, workers):
     assert len(message.splitlines()) == 1 and message.startswith(f"{tmp_path/'2.png'} can't be read as a picture: it is damaged")
 
 
+@pytest.mark.slow
 def test_threads_leave_warnings_as_they_were():
     before, data = list(warnings.filters), list(good_files().values())
     threads = [threading.Thread(target=lambda: [open_picture(file) for file in data]) for _ in range(4)]

@@ -5,12 +5,14 @@ import subprocess
 import sys
 
 import nbformat
+import pytest
 
 from conftest import NOTEBOOKS, ROOT
 from fastbook_notes.chapters import CHAPTERS, stored_run
 from store import readme_of
 
 
+@pytest.mark.slow
 def test_modules_are_what_the_notebooks_export(tmp_path):
     litter = shutil.ignore_patterns('__pycache__', '.ipynb_checkpoints')
     for name in ('nbs', 'fastbook_notes'): shutil.copytree(ROOT/name, tmp_path/name, ignore=litter)
