@@ -1,5 +1,6 @@
 "What is stored in nbs/: every notebook ran as it stands, cleanly, and says nothing about the machine that ran it."
 import ast
+import importlib
 import json
 import re
 
@@ -138,3 +139,15 @@ def test_error_is_refused():
     from nbformat.v4 import new_output
     failed = new_output('error', ename='ValueError', evalue='', traceback=[])
     assert any('failed: ValueError' in line for line in complaints(stored_notebook('f()', failed)))
+
+
+def test_stored_widgets_have_the_scripts_of_now(notebook):
+    "A page shows the script and style that were stored with it: after a change of either, `make outputs` or tools/store.py stores them anew"
+    states = notebook.metadata.get('widgets', {}).get('application/vnd.jupyter.widget-state+json', {}).get('state', {})
+    old = []
+    for state in (model['state'] for model in states.values()):
+        module, _, kind = state.get('_anywidget_id', '').rpartition('.')
+        if not module.startswith('fastbook_notes'): continue
+        ours = getattr(importlib.import_module(module), kind)
+        old += [f'{kind}.{name}' for name in ('_esm', '_css') if state[name] != str(getattr(ours, name))]
+    assert old == []

@@ -44,7 +44,14 @@ def mended(text:str, up:str, name:str) -> str: # HTML
     scripts = ['site.js', *(['live.js'] if 'class="live-widget"' in text else [])]
     loads = ''.join(f'<script defer src="{up}assets/{script}"></script>' for script in scripts)
     if 'class="answering"' in text: loads += ANSWERING.replace('{up}', up)
-    return with_hanging_lines(text).replace('</head>', loads + '</head>', 1)
+    return with_hanging_lines(with_fewer_spans(text)).replace('</head>', loads + '</head>', 1)
+
+
+def with_fewer_spans(text:str) -> str: # HTML
+    "Neighbours of one colour in one element, and names of Python's own, which have the text's colour, in none"
+    text, changed = re.sub(r'<span class="bu">([^<]*)</span>', r'\1', text), 1
+    while changed: text, changed = re.subn(r'(<span class="(\w\w)">[^<]*)</span><span class="\2">', r'\1', text)
+    return text
 
 
 def with_hanging_lines(text:str) -> str: # HTML
