@@ -251,7 +251,7 @@ def test_a_threshold_is_dragged_and_changes_the_verdicts(visit, folder):
     slider = figure.get_by_role('slider')
     best = Threshold.computed(threshold_of(np.random.default_rng(7)))['best']['f1']
     for _ in range(round(100*(1 - best))): slider.press('ArrowLeft')
-    assert 'No threshold has a higher F1' in said()
+    assert 'None of the thresholds tried has a higher F1' in said()
 
 
 def test_half_precision_is_rounded_as_numpy_does(module_page, figures):

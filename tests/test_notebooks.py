@@ -142,7 +142,7 @@ def test_error_is_refused():
 
 
 def test_stored_widgets_have_the_scripts_of_now(notebook):
-    "A page shows the script and style that were stored with it: after a change of either, `make outputs` or tools/store.py stores them anew"
+    "A page shows the script and style that were stored with it: after a change of either, tools/store.py stores them anew"
     states = notebook.metadata.get('widgets', {}).get('application/vnd.jupyter.widget-state+json', {}).get('state', {})
     old = []
     for state in (model['state'] for model in states.values()):

@@ -49,7 +49,7 @@ export default liveFigure("binary-loss", compute, (model) => {
       const broken = `and its logarithm −∞. The plain formula gives ${Number.isNaN(plain) ? "zero times −∞, which is not a number," : "∞,"} ${right ? "though the answer is right" : `where ${written(with_logits, 4)} is right`}. ${limit}`;
       if (rest === 0) return `1 + e⁻ˣ is rounded to 1, so 1 − p is 0 ${broken}`;
       if (p === 0) return `e⁻ˣ is too large for ${type}, so p is 0 ${broken}`;
-      if (off > 0.01) return `The plain formula is off by ${percent(off)}, because of 1 − p only few digits are left. ${limit}`;
+      if (off > 0.01) return `The plain formula is off by ${percent(off)}, because p or 1 − p is too close to 1 to keep the digits of the other. ${limit}`;
       return `Here all three agree to within 1%. ${limit}`;
     },
   };

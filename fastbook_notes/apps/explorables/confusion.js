@@ -58,7 +58,7 @@ export default liveFigure("confusion", compute, (model) => {
   };
   return {
     parts: [make("div", { className: "columns" },
-      make("figure", {}, make("figcaption", { textContent: "Right answers on the diagonal (blue), mistakes beside it (orange); a stronger colour means more pictures" }), grid, checkbox(model, "mistakes_only", "Only breeds with mistakes")),
+      make("figure", {}, make("figcaption", { textContent: "Right answers on the diagonal (blue), mistakes off it (orange, strongest from 3 pictures on); a stronger blue means more pictures" }), grid, checkbox(model, "mistakes_only", "Only breeds with mistakes")),
       make("div", {}, make("div", { className: "row" }, rowPicker, columnPicker), heading, gallery)),
     ...(pairs.length ? [make("p", { className: "soft", textContent: "The most frequent mistakes" }), worst] : [])],
     show({ of_row, of_column, means }, get) {

@@ -38,10 +38,10 @@ export default liveFigure("descent", compute, (model) => {
       map.draw(`A path of ${path.length - 1} steps; ${rest}`, ...rings, map.line(path, "second"), ...path.map((at) => map.dot(...at, "second", 3.5)), cross, map.dot(...path[0], "first", 8),
         svg("text", { class: "said", x: map.sx(path[0][0]), y: map.sy(path[0][1]) + (path[0][1] > intercepts.from + 0.6 ? 24 : -14), "text-anchor": path[0][0] < best[0] ? "start" : "end" }, "start"));
       byStep.draw(`From ${short(losses[0])} to ${now}`, byStep.line(losses.map((loss, i) => [i, loss]), "second"), ...losses.map((loss, i) => byStep.dot(i, loss, "second", 3)));
-      if (over) return `It climbs out: each step lands on the other side, ${factor.toFixed(2)} times as far from the bottom as before. The loss is ${now}. The border is 2 divided by the bowl's largest curvature, ${(2 / border).toFixed(2)}: a rate of ${border.toFixed(2)}.`;
-      if (even) return `Right on the border: each step jumps to the other side, neither higher nor lower, for ever. The loss is ${now}.`;
-      if (left < 0.02) return `It arrives${bounces ? `, bouncing from side to side, each time ${factor.toFixed(2)} times as far` : ""}: ${rest}, and the loss is ${now}.`;
-      return `${bounces ? `It bounces from side to side, each time ${factor.toFixed(2)} times as far from the bottom` : "It walks down without a bounce"}, and hasn't arrived: ${rest}, and the loss is ${now}.`;
+      if (over) return `It climbs out: along the steepest direction each step lands on the other side, ${factor.toFixed(2)} times as far out as before. The loss is ${now}. The border is 2 divided by the bowl's largest curvature, ${(2 / border).toFixed(2)}: a rate of ${border.toFixed(2)}.`;
+      if (even) return `Right on the border: along the steepest direction each step jumps to the other side, no nearer and no farther, for ever. The loss is ${now}.`;
+      if (left < 0.02) return `It arrives${bounces ? `, bouncing from side to side along the steepest direction, each time ${factor.toFixed(2)} times as far` : ""}: ${rest}, and the loss is ${now}.`;
+      return `${bounces ? `Along the steepest direction it bounces from side to side, each time ${factor.toFixed(2)} times as far out` : "It walks down without a bounce"}, and hasn't arrived: ${rest}, and the loss is ${now}.`;
     },
   };
 });

@@ -43,8 +43,8 @@ class Presizing(LiveFigure):
         ImageOps.fit(open_picture(picture), (presize, presize)).save(file, 'JPEG', quality=92)
         super().__init__(picture=file.getvalue(), size=size, presize=presize, **kwargs)
         self.try_this = ('Drag a corner of the frame to turn it and to make it smaller. Take each of the three ways at the same angle and '
-                         'zoom: which one has black corners, and which one is sharpest? With both changes at once, find the largest '
-                         'frame that leaves nothing blank.')
+                         'zoom: which one has the largest black corners, and which one is sharpest? With both changes at once, '
+                         'find the largest frame that leaves nothing blank.')
 
     def computed(self) -> dict: # The `blank` share; `pixels` of the square for each shown one, along a side; `times` they are computed
         "Where fastai's `Rotate` and `Zoom` look for each pixel of the result, and what is there"

@@ -59,8 +59,9 @@ class Threshold(LiveFigure):
             raise NotesError(f'Pictures go by row, 0 to {len(inputs) - 1}; there are some for other rows.')
         super().__init__(inputs=inputs.tobytes(), targets=targets.astype('uint8').tobytes(), vocab=list(vocab),
                          rows=[int(row) for row in pictures], pictures=[_thumb(picture) for picture in pictures.values()], **kwargs)
-        self.try_this = ('Drag the threshold, in the drawing or by its slider. Which of the four measures hardly moves, and which two pull '
-                         'against each other? Find the threshold with the highest F1, and see what it changes for the pictures.')
+        self.try_this = ('Drag the threshold, in the drawing or by its slider. Which of the four measures hardly moves '
+                         'between 0.2 and 0.4, and which two pull against each other? Find the threshold with the highest F1, and see '
+                         'what it changes for the pictures.')
 
     def computed(self) -> dict: # What the threshold does `now`, all `curves`, the `best` thresholds, and the `verdicts` on each picture
         "What `threshold_table`, `best_threshold`, `accuracy_at` and `decode_one_hot` of chapter 6 say"
