@@ -44,7 +44,7 @@ export default liveFigure("intervals", compute, (model) => {
       kept.draw(`At a true rate of ${percent(rate)}: Wilson ${percent(found.wilson.here)}, textbook ${percent(found.textbook.here)}`, kept.across(promised), kept.upright(rate),
         ...recipes.toReversed().flatMap(([name, , kind]) => [kept.line(get("rates").map((p, i) => [p, found[name].coverage[i]]), kind), kept.dot(rate, found[name].here, kind)]));
       const [low, high] = found.textbook.interval, odd = low === high ? " The textbook recipe claims certainty." : low < 0 || high > 1 ? ` The textbook interval reaches ${low < 0 ? "below 0%" : "above 100%"}, where no rate can be.` : "";
-      return `${found.errors || "No"} ${found.errors === 1 ? "error" : "errors"} in ${n} pictures: ${said}.${odd} If the true rate is ${percent(rate)}, Wilson's interval contains it in ${percent(found.wilson.here)} of cases and the textbook's in ${percent(found.textbook.here)}; both promise ${per(promised)}.`;
+      return `${found.errors || "No"} ${found.errors === 1 ? "error" : "errors"} in ${n} pictures: ${said}.${odd} If the true rate is ${percent(rate)}, Wilson's interval contains it in ${(100 * found.wilson.here).toFixed(1)}% of cases and the textbook's in ${(100 * found.textbook.here).toFixed(1)}%; both promise ${per(promised)}.`;
     },
   };
 });

@@ -32,8 +32,8 @@ class Intervals(LiveFigure):
 
     def __init__(self, **kwargs): # `items`, `errors`, `confidence`, `rate`, `still`
         super().__init__(**kwargs)
-        self.try_this = ('Bring the errors down to 0 and watch the textbook interval. Then drag the true rate towards 0: which recipe '
-                         'still keeps its promise, and how far below it does the other fall?')
+        self.try_this = ('Bring the errors down to 0 and watch the textbook interval. Then drag the true rate towards 0: how far '
+                         'below the promise does each recipe fall, and which of the two comes back up?')
 
     def computed(self) -> dict: # `errors` that are counted; for each recipe its interval, its coverage at all rates, and at the true one
         "What `wilson_interval`, `simple_interval` and `coverage` of chapter 3 say"

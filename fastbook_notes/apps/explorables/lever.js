@@ -14,8 +14,8 @@ export default liveFigure("lever", compute, (model) => {
     parts: [chart.figure, slider(model, "check", "A check costs", { step: 0.1, show: minutes }), slider(model, "mend", "A missed mistake costs", { step: 1, show: minutes })],
     show({ cost, best }, get) {
       chart.axes(x, y(cost));
-      chart.draw(`The cost falls and rises; it is lowest at ${best} of ${n} answers`, chart.line(cost.map((c, i) => [i, c])), chart.upright(best), chart.dot(best, cost[best], "second", 6));
-      const what = best === 0 ? "Check nothing" : best === n ? "Check everything" : `Check the ${best} most doubtful of ${n}`;
+      chart.draw(best === 0 ? "The cost is lowest if nothing is checked" : best === n ? "The cost falls to the end" : `The cost falls and rises; it is lowest at ${best} of ${n} answers`, chart.line(cost.map((c, i) => [i, c])), chart.upright(best), chart.dot(best, cost[best], "second", 6));
+      const what = best === 0 ? "Check nothing" : best === n ? "Check everything" : best === 1 ? `Check only the most doubtful of ${n}` : `Check the ${best} most doubtful of ${n}`;
       return `${what}: that costs ${minutes(cost[best])} in all. Checking none would cost ${minutes(cost[0])}, checking all ${minutes(cost[n])}.`;
     },
   };
