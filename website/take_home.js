@@ -1,0 +1,49 @@
+// What a taught model is taken home in: a model folder, packed without compression
+
+const bytes = (text) => new TextEncoder().encode(text);
+const numbers = (...values) => new Uint8Array(Uint32Array.from(values).buffer); // Every browser's machine is little-endian, as the formats are
+const joined = async (parts) => new Uint8Array(await new Blob(parts).arrayBuffer());
+const hexadecimal = (buffer) => [...new Uint8Array(buffer)].map((v) => v.toString(16).padStart(2, "0")).join("");
+
+// Weights in the format safetensors, with the description and the digest that `load_model` asks for; the body is named, not held
+const modelFile = async (description, heads, body) => {
+  const text = JSON.stringify(description), classes = heads.length, inputs = heads[0].weight.length;
+  const bias = Float32Array.from(heads, (head) => head.bias), weight = await joined(heads.map((head) => head.weight));
+  const signed = [text, `\n1.2.bias torch.float32 [${classes}]\n`, bias, `\n1.2.weight torch.float32 [${classes}, ${inputs}]\n`, weight];
+  const sha256 = hexadecimal(await crypto.subtle.digest("SHA-256", await joined(signed)));
+  const end = bias.byteLength + weight.byteLength, tensor = (shape, ...places) => ({ dtype: "F32", shape, data_offsets: places });
+  const header = bytes(JSON.stringify({
+    __metadata__: { format: "pt", description: text, sha256, body },
+    "1.2.bias": tensor([classes], 0, bias.byteLength), "1.2.weight": tensor([classes, inputs], bias.byteLength, end),
+  }));
+  const padding = new Uint8Array(-header.length & 7).fill(32);
+  return joined([numbers(header.length + padding.length, 0), header, padding, bias, weight]);
+};
+
+const checksum = (data) => { // CRC-32
+  let sum = -1;
+  for (const byte of data) { sum ^= byte; for (let bit = 0; bit < 8; bit++) sum = (sum >>> 1) ^ (0xedb88320 & -(sum & 1)); }
+  return ~sum >>> 0;
+};
+// Version 2.0, names in UTF-8, stored, of 1 January 1980
+const facts = (name, data) => Uint8Array.of(20, 0, 0, 8, 0, 0, 0, 0, 33, 0, ...numbers(checksum(data), data.length, data.length), name.length & 255, name.length >> 8, 0, 0);
+const zipped = (files) => { // By name
+  const parts = [], list = [], added = (to, ...more) => { to.push(...more); return more.reduce((sum, part) => sum + part.length, 0); };
+  let at = 0, length = 0;
+  for (const [path, data] of Object.entries(files)) {
+    const name = bytes(path), entry = facts(name, data);
+    length += added(list, numbers(0x02014b50), Uint8Array.of(20, 0), entry, new Uint8Array(10), numbers(at), name);
+    at += added(parts, numbers(0x04034b50), entry, name, data);
+  }
+  const count = Object.keys(files).length;
+  return new Blob([...parts, ...list, numbers(0x06054b50, 0), Uint8Array.of(count, 0, count, 0), numbers(length, at), new Uint8Array(2)], { type: "application/zip" });
+};
+// The folder of a model; its name, README.md and model.json are for people
+export const folder = async (name, description, heads, body) => {
+  const { card, ...rest } = description;
+  return zipped({
+    [`${name}/model.safetensors`]: await modelFile(description, heads, body),
+    [`${name}/model.json`]: bytes(`${JSON.stringify(rest, null, 1)}\n`),
+    [`${name}/README.md`]: bytes(card),
+  });
+};
