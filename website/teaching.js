@@ -117,7 +117,8 @@ const show = async (el) => {
       one.input.placeholder = `Class ${i + 1}`;
       one.remove.hidden = classes.length <= 2;
       one.remove.setAttribute("aria-label", `Remove the class ${names[i]}`);
-      one.note.textContent = `${count(n, "photo")}. ${word ? `Starts from ImageNet's words for “${word}”.` : "No word to start from: starts from the mean of all of ImageNet's."}`;
+      const start = word ? `Starts from ImageNet's words for “${word}”.` : one.input.value.trim() ? "No word is known for it: starts from the mean of all of ImageNet's words." : "Give it a name; if it is one of ImageNet's words, it starts from there.";
+      one.note.textContent = `${count(n, "photo")}. ${start}`;
       one.photos.forEach(({ item, name }, k) => item.querySelector("button").setAttribute("aria-label", `Remove photo ${k + 1} of ${names[i]}, ${name}`));
     });
     more.hidden = classes.length >= MOST_CLASSES;
@@ -198,15 +199,15 @@ const show = async (el) => {
     setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
   };
   const code = (text) => make("pre", {}, make("code", { textContent: text }));
-  const homeRoom = make("section", { hidden: true }, make("h2", { textContent: "4. Take it home" }), save,
+  const homeRoom = make("section", { hidden: true }, make("h2", { textContent: "4. Take it home" }),
     make("p", { textContent: "Unpack the file. The folder my-model is a model as all others of these notes: it labels a folder of pictures, and answers in an app." }),
-    code("pip install fastbook-notes\nfastbook-notes predict my-model PICTURES\nfastbook-notes app cat_or_dog --model my-model"),
+    make("p", {}, save), code("pip install fastbook-notes\nfastbook-notes predict my-model PICTURES\nfastbook-notes app cat_or_dog --model my-model"),
     soft("It holds what you taught, a few kilobytes. The network below is the same for everybody, and comes with the package."));
 
   el.classList.add("notes-app");
   el.replaceChildren(make("h2", { textContent: "1. Give it photos" }),
     make("p", { textContent: "Name two to six classes and give a few photos to each. They stay on this device: your browser computes everything, and nothing is uploaded." }),
-    make("div", { className: "row" }, sample), bar, list, make("div", { className: "row" }, more), problems, state, room, judgedRoom, homeRoom);
+    list, make("div", { className: "row" }, more, sample), bar, problems, state, room, judgedRoom, homeRoom);
   const inner = make("div");
   room.append(inner);
   app.render({
