@@ -25,6 +25,7 @@ import pytest
 import yaml
 
 from conftest import NOTEBOOKS, ROOT, not_here
+from fastbook_notes.models.model_folder import load_model, set_card
 
 WEBSITE, SCREENS = ROOT/'website', ROOT/'_run'/'screens'/'site'
 # axe's contrast rule looks at every word; this looks at one element of each look, unless it is asked to be thorough
@@ -692,7 +693,6 @@ def teaching(visit):
 def test_a_model_is_taught_in_a_page_and_taken_home(teaching, tmp_path, record_property):
     "What is downloaded is a model folder that says the same of pictures as the page"
     from fastbook_notes.apps.serving import check_model, find_app
-    from fastbook_notes.models.model_folder import load_model, set_card
     assert {name: teaching.asked.count(name) for name in ('body.onnx', 'words.bin')} == {'body.onnx': 1, 'words.bin': 1}
     teaching.locator('.judged').wait_for(timeout=60_000)
     said = teaching.locator('.teaching').inner_text()

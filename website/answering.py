@@ -5,12 +5,11 @@ import json
 import shutil
 from pathlib import Path
 
-from teaching import write_teaching
-
 from fastbook_notes.apps import publishing
 from fastbook_notes.files import atomic_folder, cache_folder
 from fastbook_notes.models.model_folder import load_model
 from fastbook_notes.models.untrained import words_model
+from teaching import write_teaching
 
 APPS = {'cat_or_dog': 'Cat or dog', 'breeds': 'Breeds', 'labels': "What's in the picture"}
 SHARED = ('answering.js', 'picture_app.js', 'worker.js', 'preparation.js', 'page.css', 'body.onnx')
@@ -37,7 +36,8 @@ def write_models(folder:Path):
 def copy_models(out:Path):
     "Put the models into a site; they are made once, and again when what makes them has changed"
     front_ends = [*sorted(publishing.PAGE.iterdir()), *sorted(publishing.FRONT_ENDS.glob('*.[jc]s*'))]
-    sources = [Path(publishing.__file__), Path(__file__), Path(__file__).with_name('teaching.py'), publishing.engine_folder()/publishing.ENGINE_FILES[0], *front_ends]
+    ours = Path(publishing.__file__), Path(__file__), Path(__file__).with_name('teaching.py')
+    sources = [*ours, publishing.engine_folder()/publishing.ENGINE_FILES[0], *front_ends]
     key = hashlib.sha256(b''.join(file.read_bytes() for file in sources))
     key.update(json.dumps([words_model(name).name for name in APPS]).encode())
     made = cache_folder()/'published'/key.hexdigest()[:16]

@@ -33,7 +33,7 @@ const show = async (el) => {
 
   // ---- the worker that looks at photos
   const bar = make("div"), ask = begin(bar, place, { ...told, head: told.starts }, (found) => { waiting.get(found.id)(found); waiting.delete(found.id); });
-  const look = (bytes, id = `photo ${next++}`) => new Promise((done) => { waiting.set(id, done); ask({ id, bytes }); });
+  const look = (bytes, id = `photo ${next++}`, head = null) => new Promise((done) => { waiting.set(id, done); ask({ id, bytes, head }); });
 
   // ---- the classes
   const list = make("div", { className: "classes" }), problems = make("div", { attributes: { role: "alert" } }), state = make("p", { className: "state", attributes: { role: "status" } });
@@ -146,10 +146,9 @@ const show = async (el) => {
   };
   const forget = () => { taught = null; room.hidden = judgedRoom.hidden = homeRoom.hidden = true; };
   const learned = (made) => {
-    taught = made;
     const { heads, names, photos, milliseconds } = made, inputs = heads[0].weight.length, weight = new Float32Array(names.length * inputs);
     heads.forEach((head, k) => weight.set(head.weight, k * inputs));
-    ask({ head: [{ kind: "linear", inputs, outputs: names.length, weight, bias: Float32Array.from(heads, ({ bias }) => bias) }] });
+    taught = { ...made, layer: { kind: "linear", inputs, outputs: names.length, weight, bias: Float32Array.from(heads, ({ bias }) => bias) } };
     state.textContent = `Learned ${names.join(", ")} from ${count(photos.length, "photo")}, in ${Math.max(1, Math.round(milliseconds))} ms.`;
     room.hidden = homeRoom.hidden = false;
     if (!toTry) ready();
@@ -216,8 +215,9 @@ const show = async (el) => {
       get: () => told.words,
       on: (_, listener) => listeners.push(listener),
       send: async ({ kind, id, index }, _, buffers) => {
-        const { names } = taught ?? {};
-        if (kind !== "hello") tell(...answer(await look(kind === "sample" ? toTry[index].slice() : buffers[0], id), { names, several: false, note: "", looked: true }));
+        if (kind === "hello") return;
+        const { names, layer } = taught; // What it is at this moment
+        tell(...answer(await look(kind === "sample" ? toTry[index].slice() : buffers[0], id, [layer]), { names, several: false, note: "", looked: true }));
       },
     },
   });

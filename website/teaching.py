@@ -63,11 +63,12 @@ def write_teaching(folder:Path, predictor:Predictor, told:dict):
     pictures = {breed: f'{plain(breed).replace(" ", "-")}.jpg' for breed in (*SAMPLES['cat'], *SAMPLES['dog'], *TO_TRY)}
     own = dict(words=dict(app='Teach it yourself', pick='Choose photos to ask about', mostBytes=told['words']['mostBytes'],
                           limits='They stay on this device, too. An answer stays as it was given when you teach on.'),
-               about='It always answers with one of your classes, also when a photo shows none of them.', names=[], layers=[], note='',
-               starts=dict(file=f'words.bin?{hashlib.sha256(packed).hexdigest()[:8]}', bytes=len(packed), rows=rows), strength=ANCHOR, description=description(predictor), installed=LITE0_SHA256,
+               about='It always answers with one of your classes, also when a photo shows none of them.',
+               names=[], layers=[], note='', temperature=1.0, strength=ANCHOR, description=description(predictor), installed=LITE0_SHA256,
+               starts=dict(file=f'words.bin?{hashlib.sha256(packed).hexdigest()[:8]}', bytes=len(packed), rows=rows),
                samples={name: [pictures[breed] for breed in breeds] for name, breeds in SAMPLES.items()},
                to_try=[pictures[breed] for breed in TO_TRY])
-    files = {'model.json': json.dumps({**{key: value for key, value in told.items() if key != 'head'}, **own}).encode(), 'words.bin': packed}
-    for name, data in {**files, **{file: drawing(breed) for breed, file in pictures.items()}}.items():
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder/name).write_bytes(data)
+    shared = {key: value for key, value in told.items() if key != 'head'}
+    files = {'model.json': json.dumps({**shared, **own}).encode(), 'words.bin': packed}
+    folder.mkdir(parents=True)
+    for name, data in {**files, **{file: drawing(breed) for breed, file in pictures.items()}}.items(): (folder/name).write_bytes(data)

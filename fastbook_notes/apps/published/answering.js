@@ -15,6 +15,7 @@ export const begin = (
     <p class="soft" role="status">It is fetched once, now or with your first photo.</p>`;
   const [button, progress, status] = loading.children;
   el.append(loading);
+  const waiting = new Set(); // Ids of photos
   let worker = null;
 
   const came = (share) => {
@@ -27,23 +28,25 @@ export const begin = (
     status.textContent = "The model is here.";
     if (await keep?.()) status.textContent = "The model is here. From now on, this page also works without a connection.";
   };
-  const failed = (id, text) => {
+  const done = (found) => { if (waiting.delete(found.id)) heard(found); };
+  const failed = (text, ...ids) => {
     button.hidden = false;
     progress.hidden = true;
     status.textContent = text;
-    if (id !== undefined) heard({ id, problem: "it wasn't looked at, because the model isn't here." });
+    for (const id of ids) done({ id, problem: "it wasn't looked at, because the model isn't here." });
   };
   const ask = (content) => {
     if (!worker) {
       worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
-      worker.onerror = () => { worker = null; failed(content.id, "The model can't be started in this browser, or without a connection; try again, or a newer browser."); };
+      worker.onerror = () => { worker = null; failed("The model can't be started in this browser, or without a connection; try again, or a newer browser.", ...waiting); };
       worker.onmessage = ({ data }) => {
         if (data.share !== undefined) came(data.share);
         else if (data.loaded) loaded();
-        else if (data.failed) failed(data.id, data.failed);
-        else heard(data);
+        else if (data.failed) failed(data.failed, data.id);
+        else done(data);
       };
     }
+    if (content.bytes) waiting.add(content.id);
     worker.postMessage({ ...content, place }, content.bytes ? [content.bytes] : []);
   };
   button.onclick = () => { came(0); ask({}); };
