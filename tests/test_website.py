@@ -798,11 +798,11 @@ def test_training_in_a_page_reaches_the_minimum(visit):
         return np.exp(logits - np.logaddexp.reduce(logits, 1, keepdims=True))
 
     ours, judged = visit('index.html').evaluate("""async ([features, labels, starts, strength]) => {
-        const { judge, train } = await import("./assets/training.js"), seen = features.map((f) => Float32Array.from(f));
+        const { judge, survey, train } = await import("./assets/teach/training.js"), seen = features.map((f) => Float32Array.from(f));
         const heads = starts.map(({ weight, bias }) => ({ weight: Float32Array.from(weight), bias }));
-        const made = train(seen, labels, heads, strength).heads;
-        const logits = seen.map((f) => made.map(({ weight, bias }) => weight.reduce((sum, w, j) => sum + w * f[j], bias)));
-        return [logits, judge(seen, labels, heads, strength)];
+        const known = survey(seen, heads), made = train(labels, heads, strength, known);
+        const logits = seen.map((f) => made.heads.map(({ weight, bias }) => weight.reduce((sum, w, j) => sum + w * f[j], bias)));
+        return [logits, judge(labels, strength, known, made)];
     }""", [features.tolist(), labels.tolist(), [dict(weight=w.tolist(), bias=b) for w, b in zip(start, bias)], strength])
     found = np.exp(np.array(ours) - np.logaddexp.reduce(np.array(ours), 1, keepdims=True))
     assert np.abs(found - minimum(np.arange(12))).max() < 1e-3

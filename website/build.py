@@ -26,7 +26,6 @@ from notebooks import HERE, NBS, ROOT, Notebook, all_notebooks, stage_notebook
 from pages import REPOSITORY, SITE, exports_page, front_end, home, licences_page, overviews, settings, social_card
 
 OUT, MODULES = ROOT/'_docs', HERE/'node_modules'
-TEACHING = 'teaching.js', 'teaching.css', 'training.js', 'take_home.js'
 
 
 class BuildError(Exception):
@@ -124,7 +123,8 @@ def copy_front_end(out:Path):
             for path in found:
                 (target/path.relative_to(package['folder'])).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, target/path.relative_to(package['folder']))
-    for name in ('site.js', 'live.js', 'answering.js', *TEACHING): shutil.copyfile(HERE/name, out/'assets'/name)
+    for name in ('site.js', 'live.js', 'answering.js'): shutil.copyfile(HERE/name, out/'assets'/name)
+    shutil.copytree(HERE/'teach', out/'assets'/'teach')
 
 
 def copy_static(folder:Path, out:Path, pages:list[Notebook]):

@@ -14,7 +14,7 @@ TOGGLE = ('<button type="button" class="quarto-color-scheme-toggle nav-link" ari
 ANSWERING = ('<link rel="stylesheet" href="{up}assets/answering/page.css">'
              '<script type="module" src="{up}assets/answering.js"></script>')
 
-TEACHING = ANSWERING.replace('answering.js', 'teaching.js') + '<link rel="stylesheet" href="{up}assets/teaching.css">'
+TEACHING = ANSWERING.replace('answering.js', 'teach/page.js') + '<link rel="stylesheet" href="{up}assets/teach/page.css">'
 
 # What is replaced on every page: a pattern, and what takes its place. A pattern that a page lacks means that smalldocs has changed
 EVERYWHERE = [

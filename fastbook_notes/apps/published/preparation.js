@@ -22,7 +22,7 @@ export const filtered = (n, size, filter, source = (i) => i) => axis(size, (i) =
   const scale = n / size, centre = (i + 0.5) * scale, wide = Math.max(scale, 1);
   if (filter === "nearest") return [[source(clamp(Math.floor(centre), 0, n - 1)), 1]];
   const [reach, weight] = FILTERS[filter], first = Math.max(0, Math.floor(centre - reach * wide + 0.5));
-  const taps = Array.from({ length: Math.min(n, Math.floor(centre + reach * wide + 0.5)) - first }, (_, k) => [first + k, weight((first + k - centre + 0.5) / wide)]);
+  const taps = Array.from({ length: Math.min(n, Math.floor(centre + reach * wide + 0.5)) - first }, (_, k) => [first + k, weight((first + k - centre + 0.5) * (1 / wide))]);
   const total = taps.reduce((sum, [, by]) => sum + by, 0);
   return taps.map(([at, by]) => [source(at), Math.round(FINEST * by / total) / FINEST]);
 });

@@ -22,12 +22,13 @@ const inverted = (matrix) => { // Symmetric and positive: Gauss and Jordan, in p
   return matrix;
 };
 
-// What is the same for every training on these photos. Without the mean photo the way to the minimum is shorter, and the bias makes up for it;
-// that is a feature of its own, the same for each photo, and so large that the pull on it is nothing.
+// What is the same for every training on these photos. Without the mean photo the way to the minimum is shorter, and the bias makes up
+// for it; that is a feature of its own, the same for each photo, and so large that the pull on it is nothing.
 const CONSTANT = 1e4;
-const survey = (features, starts) => {
+export const survey = (features, starts) => {
   const mean = Float64Array.from(features[0], (_, j) => features.reduce((sum, f) => sum + f[j], 0) / features.length);
-  const centred = features.map((f) => Float64Array.from(f, (v, j) => v - mean[j])), alike = centred.map((a) => Float64Array.from(centred, (b) => dot(a, b) + CONSTANT));
+  const centred = features.map((f) => Float64Array.from(f, (v, j) => v - mean[j]));
+  const alike = centred.map((a) => Float64Array.from(centred, (b) => dot(a, b) + CONSTANT));
   return { mean, centred, alike, first: starts.map(({ weight, bias }) => Float64Array.from(features, (f) => dot(weight, f) + bias)) };
 };
 
@@ -55,21 +56,24 @@ const descend = (alike, first, labels, strength, moves) => {
 };
 
 // The head that all photos make
-export const train = (features, labels, starts, strength, known = survey(features, starts)) => {
-  const { mean, centred, alike, first } = known, found = descend(alike, first, labels, strength, starts.map(() => new Float64Array(labels.length)));
+export const train = (labels, starts, strength, known) => { // With what `survey` found
+  const { mean, centred, alike, first } = known;
+  const found = descend(alike, first, labels, strength, starts.map(() => new Float64Array(labels.length)));
   const heads = starts.map(({ weight, bias }, k) => {
     const way = Float64Array.from(mean, (_, j) => centred.reduce((sum, f, i) => sum + found.moves[k][i] * f[j], 0));
-    return { weight: Float32Array.from(weight, (w, j) => w + way[j]), bias: bias + CONSTANT * found.moves[k].reduce((a, b) => a + b) - dot(way, mean) };
+    const shift = CONSTANT * found.moves[k].reduce((a, b) => a + b) - dot(way, mean);
+    return { weight: Float32Array.from(weight, (w, j) => w + way[j]), bias: bias + shift };
   });
   return { ...found, heads };
 };
 
 // What each photo is judged to be by a head that was trained without it, at most so many heads; null for the only photo of a class
 const MOST_HEADS = 20;
-export const judge = (features, labels, starts, strength, known = survey(features, starts), { moves } = train(features, labels, starts, strength, known)) => {
-  const { alike, first } = known, order = [...labels.keys()].sort((i, j) => labels[i] - labels[j] || i - j), heads = Math.min(MOST_HEADS, order.length), judged = [];
+export const judge = (labels, strength, { alike, first }, { moves }) => { // With what `survey` and `train` found
+  const order = [...labels.keys()].sort((i, j) => labels[i] - labels[j] || i - j), heads = Math.min(MOST_HEADS, order.length), judged = [];
   for (let head = 0; head < heads; head++) {
-    const used = order.filter((_, at) => at % heads !== head), of = (row) => Float64Array.from(used, (i) => row[i]), seen = used.map((i) => labels[i]);
+    const used = order.filter((_, at) => at % heads !== head), seen = used.map((i) => labels[i]);
+    const of = (row) => Float64Array.from(used, (i) => row[i]);
     const found = descend(used.map((i) => of(alike[i])), first.map(of), seen, strength, moves.map(of));
     for (const i of order.filter((_, at) => at % heads === head)) {
       judged[i] = seen.includes(labels[i]) ? softmax(first.map((z, k) => z[i] + dot(of(alike[i]), found.moves[k]))) : null;
@@ -80,9 +84,9 @@ export const judge = (features, labels, starts, strength, known = survey(feature
 
 // In a thread of its own: the head first, then what it is worth
 if (!globalThis.document && globalThis.postMessage) {
-  globalThis.onmessage = ({ data: { id, features, labels, starts, strength } }) => {
-    const begun = performance.now(), known = survey(features, starts), found = train(features, labels, starts, strength, known);
-    postMessage({ id, heads: found.heads, milliseconds: performance.now() - begun });
-    postMessage({ id, judged: judge(features, labels, starts, strength, known, found) });
+  globalThis.onmessage = ({ data: { features, labels, starts, strength } }) => {
+    const begun = performance.now(), known = survey(features, starts), found = train(labels, starts, strength, known);
+    postMessage({ heads: found.heads, milliseconds: performance.now() - begun });
+    postMessage({ judged: judge(labels, strength, known, found) });
   };
 }

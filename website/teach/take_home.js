@@ -1,7 +1,8 @@
 // What a taught model is taken home in: a model folder, packed without compression
+import { percent } from "./parts.js";
 
 const bytes = (text) => new TextEncoder().encode(text);
-const numbers = (...values) => new Uint8Array(Uint32Array.from(values).buffer); // Every browser's machine is little-endian, as the formats are
+const numbers = (...values) => new Uint8Array(Uint32Array.from(values).buffer); // Little-endian, as all machines with browsers are
 const joined = async (parts) => new Uint8Array(await new Blob(parts).arrayBuffer());
 const hexadecimal = (buffer) => [...new Uint8Array(buffer)].map((v) => v.toString(16).padStart(2, "0")).join("");
 
@@ -26,7 +27,8 @@ const checksum = (data) => { // CRC-32
   return ~sum >>> 0;
 };
 // Version 2.0, names in UTF-8, stored, of 1 January 1980
-const facts = (name, data) => Uint8Array.of(20, 0, 0, 8, 0, 0, 0, 0, 33, 0, ...numbers(checksum(data), data.length, data.length), name.length & 255, name.length >> 8, 0, 0);
+const facts = (name, data) => Uint8Array.of(20, 0, 0, 8, 0, 0, 0, 0, 33, 0, ...numbers(checksum(data), data.length, data.length),
+  name.length & 255, name.length >> 8, 0, 0);
 const zipped = (files) => { // By name
   const parts = [], list = [], added = (to, ...more) => { to.push(...more); return more.reduce((sum, part) => sum + part.length, 0); };
   let at = 0, length = 0;
@@ -36,8 +38,21 @@ const zipped = (files) => { // By name
     at += added(parts, numbers(0x04034b50), entry, name, data);
   }
   const count = Object.keys(files).length;
-  return new Blob([...parts, ...list, numbers(0x06054b50, 0), Uint8Array.of(count, 0, count, 0), numbers(length, at), new Uint8Array(2)], { type: "application/zip" });
+  const end = [numbers(0x06054b50, 0), Uint8Array.of(count, 0, count, 0), numbers(length, at), new Uint8Array(2)];
+  return new Blob([...parts, ...list, ...end], { type: "application/zip" });
 };
+// A model without its weights, from one that lacks its classes and what was measured
+export const describe = ({ head, data, ...rest }, { names, photos, accuracy = null }) => {
+  const counts = names.map((name, k) => `${name} (${photos.filter(({ label }) => label === k).length})`).join(", ");
+  const errors = accuracy === null ? "not measured." : `of its own photos, each judged by a model that was trained without it, ${percent(accuracy)} are right.`;
+  const card = ["# My model", `**Answers:** ${names.join(", ")}.`, `**Data:** ${data.name} Photos of each: ${counts}.`,
+    "**Intended use:** To try what a few photos can teach. It was not tested for any use on which something depends.", "**Limits:**",
+    "- It always answers with one of its classes, also when a picture shows none of them.\n- It has seen few photos, perhaps all of one room.",
+    `**Errors:** ${errors} It has met no other photos.\n`].join("\n\n");
+  return { ...rest, card, vocabulary: names, names, data: { ...data, trained: photos.length }, metrics: accuracy === null ? {} : { "leave-one-out accuracy": accuracy },
+    head: [...head.slice(0, -1), { ...head.at(-1), out_features: names.length }] };
+};
+
 // The folder of a model; its name, README.md and model.json are for people
 export const folder = async (name, description, heads, body) => {
   const { card, ...rest } = description;
