@@ -87,7 +87,7 @@ export const classCard = ({ look, changed, problem, removed }) => {
     el.setAttribute("aria-label", `Class ${name}`);
     remove.hidden = few;
     remove.setAttribute("aria-label", `Remove the class ${name}`);
-    photos.forEach(({ item, name: file }, k) => item.querySelector("button").setAttribute("aria-label", `Remove photo ${k + 1} of ${name}, ${file}`));
+    photos.forEach(({ item, name: file }, k) => item.lastChild.setAttribute("aria-label", `Remove photo ${k + 1} of ${name}, ${file}`));
   };
   const card = { el, input, photos, give, describe };
   return card;

@@ -77,12 +77,14 @@ const show = async (el) => {
     words ??= await fetched(told.starts.file).then((rows) => new Uint16Array(rows)).catch(() => null);
     if (!words) return say("There is no connection; it learns when you change something and there is one.");
     const starts = names.map((name) => startFor(name, told.starts.rows, words));
-    worker.postMessage({ features: photos.map(({ features }) => features), labels: photos.map(({ label }) => label), starts, strength: told.strength });
+    const features = photos.map((photo) => photo.features), labels = photos.map(({ label }) => label);
+    worker.postMessage({ features, labels, starts, strength: told.strength });
   };
   const learned = (made) => {
     const { heads, names, photos, milliseconds } = made, inputs = heads[0].weight.length, weight = new Float32Array(names.length * inputs);
     heads.forEach((head, k) => weight.set(head.weight, k * inputs));
-    taught = { ...made, layer: { kind: "linear", inputs, outputs: names.length, weight, bias: Float32Array.from(heads, ({ bias }) => bias) } };
+    const bias = Float32Array.from(heads, (head) => head.bias);
+    taught = { ...made, layer: { kind: "linear", inputs, outputs: names.length, weight, bias } };
     say(`Learned ${names.join(", ")} from ${count(photos.length, "photo")}, in ${Math.max(1, Math.round(milliseconds))} ms.`);
     tryIt.hidden = home.hidden = false;
     if (!toTry) ready();
@@ -90,7 +92,8 @@ const show = async (el) => {
 
   // ---- trying it, in the front end of the other apps
   const tell = (content, buffers) => listeners.forEach((listener) => listener(content, buffers)), front = make("div");
-  const tryIt = make("section", { hidden: true }, make("h2", { textContent: "2. Try it" }), text("Give it a photo that it hasn't seen.", "soft"), front);
+  const tryIt = make("section", { hidden: true }, make("h2", { textContent: "2. Try it" }),
+    text("Give it a photo that it hasn't seen.", "soft"), front);
   const ready = async () => {
     toTry = [];
     const samples = Object.keys(told.samples).every((name) => taught.names.includes(name)) ? told.to_try : [];
@@ -117,15 +120,17 @@ const show = async (el) => {
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
   }, "main");
-  const lines = ["pip install fastbook-notes", `fastbook-notes predict ${HOME} PICTURES`, `fastbook-notes app cat_or_dog --model ${HOME}`].join("\n");
+  const lines = `pip install fastbook-notes\nfastbook-notes predict ${HOME} PICTURES\nfastbook-notes app cat_or_dog --model ${HOME}`;
+  const byHttps = "A browser can make the file only in a page that came by https.";
   const home = make("section", { hidden: true }, make("h2", { textContent: "4. Take it home" }),
-    text(`Unpack the file. The folder ${HOME} is a model as all others of these notes: it labels a folder of pictures, and answers in an app.`),
-    make("p", {}, save), make("pre", {}, make("code", { textContent: lines })),
+    text(`Unpack the file. The folder ${HOME} is a model like all others here: it labels a folder of pictures, and answers in an app.`),
+    make("p", {}, globalThis.crypto?.subtle ? save : byHttps), make("pre", {}, make("code", { textContent: lines })),
     text("It holds what you taught, a few kilobytes. The network below is the same for everybody, and comes with the package.", "soft"));
 
   el.classList.add("notes-app");
   el.replaceChildren(make("h2", { textContent: "1. Give it photos" }),
-    text("Name two to six classes and give a few photos to each. They stay on this device: your browser computes everything, and nothing is uploaded."),
+    text("Name two to six classes and give a few photos to each. They stay on this device: your browser computes everything, and nothing "
+      + "is uploaded."),
     list, make("div", { className: "row" }, more, sample), bar, problems, state, tryIt, judged, home);
   app.render({ el: front, model: { get: () => told.words, on: (_, listener) => listeners.push(listener), send } });
   add();

@@ -44,12 +44,14 @@ const zipped = (files) => { // By name
 // A model without its weights, from one that lacks its classes and what was measured
 export const describe = ({ head, data, ...rest }, { names, photos, accuracy = null }) => {
   const counts = names.map((name, k) => `${name} (${photos.filter(({ label }) => label === k).length})`).join(", ");
-  const errors = accuracy === null ? "not measured." : `of its own photos, each judged by a model that was trained without it, ${percent(accuracy)} are right.`;
+  const right = `${percent(accuracy)} of its own photos are right, each judged by a model that was trained without it.`;
   const card = ["# My model", `**Answers:** ${names.join(", ")}.`, `**Data:** ${data.name} Photos of each: ${counts}.`,
     "**Intended use:** To try what a few photos can teach. It was not tested for any use on which something depends.", "**Limits:**",
-    "- It always answers with one of its classes, also when a picture shows none of them.\n- It has seen few photos, perhaps all of one room.",
-    `**Errors:** ${errors} It has met no other photos.\n`].join("\n\n");
-  return { ...rest, card, vocabulary: names, names, data: { ...data, trained: photos.length }, metrics: accuracy === null ? {} : { "leave-one-out accuracy": accuracy },
+    "- It always answers with one of its classes, also when a picture shows none of them.\n"
+    + "- It has seen few photos, perhaps all of one room.",
+    `**Errors:** ${accuracy === null ? "not measured." : right} It has met no other photos.\n`].join("\n\n");
+  const metrics = accuracy === null ? {} : { "accuracy on its own photos, each judged without it": accuracy };
+  return { ...rest, card, metrics, vocabulary: names, names, data: { ...data, trained: photos.length },
     head: [...head.slice(0, -1), { ...head.at(-1), out_features: names.length }] };
 };
 
