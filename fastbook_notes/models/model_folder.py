@@ -286,7 +286,7 @@ def _read_model(
         state = {name: opened.get_tensor(name) for name in opened.keys()}
         if name := _first_misfit(model, state | body): raise ValueError(_misfit_at(name))
         state = {name: value.clone() for name, value in state.items()}
-    says = {'format': 'pt', 'description': text, **{name: found[name] for name in ('body',) if body}}
+    says = {'format': 'pt', 'description': text} | ({'body': found['body']} if body else {})
     if text is not None and found != says | {'sha256': _digest(text, state)}:
         raise ValueError(f'{MODEL_FILE} was changed or damaged since it was saved')
     return description, state | body, model, largest
