@@ -9,7 +9,6 @@ from fastbook_notes.apps import publishing
 from fastbook_notes.files import atomic_folder, cache_folder
 from fastbook_notes.models.model_folder import load_model
 from fastbook_notes.models.untrained import words_model
-from teaching import write_teaching
 
 APPS = {'cat_or_dog': 'Cat or dog', 'breeds': 'Breeds', 'labels': "What's in the picture"}
 SHARED = ('answering.js', 'picture_app.js', 'worker.js', 'preparation.js', 'page.css', 'body.onnx')
@@ -17,6 +16,7 @@ SHARED = ('answering.js', 'picture_app.js', 'worker.js', 'preparation.js', 'page
 
 def write_models(folder:Path):
     "All files, each model's own in a folder of its name"
+    from teaching import write_teaching  # With fastai, which a site whose models are made doesn't need
     bodies = set()
     for name, title in APPS.items():
         predictor = load_model(words_model(name))
