@@ -581,3 +581,54 @@ def test_a_full_disk_leaves_the_old_model(model, tmp_path):
                           capture_output=True, text=True)
     assert done.returncode and "can't be written" in done.stderr and load_model(folder).card != '# New'
     assert sorted(p.name for p in folder.iterdir()) == sorted(FILES)
+
+
+# A file that leaves out the installed body
+
+@pytest.fixture(scope='module')
+def head_only(tmp_path_factory):
+    "Writes a model file that holds the head of a model of words, and names its body"
+    from fastbook_notes.models.lite0 import LITE0_SHA256
+    from fastbook_notes.models.untrained import words_model
+    described, state = contents(words_model('cat_or_dog'))
+    head = {name: value for name, value in state.items() if name.startswith('1.')}
+
+    def write(described=described, head=head, **metadata):
+        folder = tmp_path_factory.mktemp('head')
+        (folder/MODEL_FILE).write_bytes(model_file(described, head, **{'body': LITE0_SHA256, **metadata}))
+        return folder
+    return write, described, head, state
+
+
+def test_the_installed_body_need_not_be_in_the_file(head_only):
+    from fastbook_notes.models.untrained import words_model
+    folder = head_only[0]()
+    assert (folder/MODEL_FILE).stat().st_size < 20_000
+    asked = [picture(300, 200, n) for n in range(3)]
+    theirs = load_model(words_model('cat_or_dog')).probabilities(asked)
+    assert load_model(folder).probabilities(asked).equal(theirs)
+    assert load_model(set_card(folder, '# Mine')).probabilities(asked).equal(theirs)
+
+
+def other_bodies(described, head, state):
+    "What a crafted file may say, and what is said of it"
+    weight = head['1.2.weight']
+    yield 'of another body', dict(body='0'*64), 'leaves out its body'
+    yield 'of no body', dict(body=''), 'leaves out its body'
+    other = changed(described, ('architecture', 'name'), 'efficientnet_lite1')
+    yield 'of another architecture', dict(described=other), 'leaves out its body'
+    yield 'with the body in it, too', dict(head=state), "don't fit its architecture"
+    yield 'of another shape', dict(head={**head, '1.2.weight': weight[:, :-1].contiguous()}), "don't fit its architecture"
+    yield 'of another type', dict(head={**head, '1.2.weight': weight.half()}), "don't fit its architecture"
+    yield 'without its bias', dict(head={'1.2.weight': weight}), "don't fit its architecture"
+    yield 'with a weight more', dict(head={**head, '2.weight': weight.clone()}), "don't fit its architecture"
+    yield 'of what is no number', dict(head={**head, '1.2.weight': weight*float('nan')}), "aren't numbers"
+    yield 'of another digest', dict(sha256='0'*64), 'changed or damaged'
+    yield 'that says more', dict(note='x'), 'changed or damaged'
+
+
+def test_a_crafted_head_is_refused_in_a_line(head_only):
+    write, *rest = head_only
+    for what, crafted, why in other_bodies(*rest):
+        with pytest.raises(BadModel) as refused: load_model(write(**crafted))
+        assert why in str(refused.value) and '\n' not in str(refused.value), what

@@ -238,7 +238,7 @@ STEPS += [[STEPS[0][0], dict(step='resample', size=[33, 30], pad='zeros', mode='
 
 
 def test_pictures_are_prepared_as_in_python(pages):
-    "Every kind of step, on pictures of several shapes, in colour and in grey, to two of 255 levels"
+    "Every kind of step, on pictures of several shapes, in colour and in grey, to one of 255 levels"
     from fastbook_notes.models.picture_steps import PictureSteps
     differ = {}
     for size in ((61, 43), (40, 130), (300, 280)):
@@ -254,7 +254,7 @@ def test_pictures_are_prepared_as_in_python(pages):
                 pixels = np.atleast_3d(np.array(described.on_picture(whole.convert(mode))))
                 theirs = (described.on_batch(torch.from_numpy(pixels).permute(2, 0, 1)[None].float()/255)[0] - .5)/.25
                 off = (torch.tensor(ours).reshape(theirs.shape) - theirs).abs().max().item()*.25*255
-                if off > 2: differ[str((steps, size, mode))] = off
+                if off > 1.01: differ[str((steps, size, mode))] = off
     assert differ == {}
 
 

@@ -5,6 +5,7 @@ import functools
 import html
 import http.server
 import importlib.util
+import io
 import json
 import os
 import re
@@ -12,16 +13,19 @@ import shutil
 import subprocess
 import sys
 import threading
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urljoin, urlparse
 from urllib.request import urlopen
 
 import nbformat
+import numpy as np
 import pytest
 import yaml
 
 from conftest import NOTEBOOKS, ROOT, not_here
+from fastbook_notes.models.model_folder import load_model, set_card
 
 WEBSITE, SCREENS = ROOT/'website', ROOT/'_run'/'screens'/'site'
 # axe's contrast rule looks at every word; this looks at one element of each look, unless it is asked to be thorough
@@ -651,3 +655,157 @@ def test_linked_ipywidgets_work_and_others_say_that_they_need_python(site_of_one
     still = page.locator('.still-widget')
     assert 'A button that was pressed.' in still.inner_text() and 'needs Python' in still.inner_text()
     assert link is not None
+
+
+# ---- Teach it yourself
+
+def drawn(breed, seed='test'):
+    "A picture as a browser is given it"
+    from fastbook_notes.data.drawings.pets import draw_pet
+    whole = io.BytesIO()
+    draw_pet(breed, seed=seed).save(whole, 'PNG')
+    return {'name': f'{breed}.png', 'mimeType': 'image/png', 'buffer': whole.getvalue()}
+
+
+def give(page, number, *breeds):
+    page.locator('.teaching .class input[type=file][multiple]').nth(number).set_input_files([drawn(breed) for breed in breeds])
+
+
+def learned(page, words): page.locator('.teaching .state', has_text=f'Learned {words},').wait_for(timeout=60_000)
+
+
+@pytest.fixture
+def teaching(visit):
+    "The page, when it has learned cats and dogs"
+    page = visit('apps/pages/teach.html')
+    page.asked = []
+    page.on('request', lambda request: page.asked.append(request.url.rpartition('/')[2].partition('?')[0]))
+    names = page.locator('.teaching .class input[type=text]')
+    names.nth(1).wait_for()
+    for number, name in enumerate(('cat', 'dog')): names.nth(number).fill(name)
+    assert 'words for “cat”' in page.locator('.teaching .class').first.inner_text() and 'body.onnx.gz' not in page.asked
+    assert page.locator('.teaching .loading button').inner_text() == 'Load the model (10.9 MB)' # As the page says above
+    give(page, 0, 'Siamese', 'Bengal', 'Persian', 'Ragdoll')
+    give(page, 1, 'beagle', 'pug', 'samoyed', 'boxer')
+    learned(page, 'cat, dog from 8 photos')
+    return page
+
+
+def test_a_model_is_taught_in_a_page_and_taken_home(teaching, tmp_path, record_property):
+    "What is downloaded is a model folder that says the same of pictures as the page"
+    from fastbook_notes.apps.serving import check_model, find_app
+    assert {name: teaching.asked.count(name) for name in ('body.onnx.gz', 'words.bin')} == {'body.onnx.gz': 1, 'words.bin': 1}
+    teaching.locator('.judged').wait_for(timeout=60_000)
+    said = teaching.locator('.teaching').inner_text()
+    right = int(re.search(r'Of your own 8 photos, each judged by a model that was trained without it, (\d) are right', said)[1])
+    cells = [int(cell) for cell in teaching.locator('.judged tbody td').all_inner_texts()]
+    assert sum(cells) == 8 and cells[0] + cells[3] == right
+    with teaching.expect_download() as waiting: teaching.get_by_text('Download the model').click()
+    assert waiting.value.suggested_filename == 'my-model.zip'
+    with zipfile.ZipFile(waiting.value.path()) as packed:
+        assert packed.testzip() is None
+        packed.extractall(tmp_path)
+    folder = tmp_path/'my-model'
+    predictor, kilobytes = load_model(folder), sum(file.stat().st_size for file in folder.iterdir())/1000
+    assert kilobytes < 30 and predictor.names == ['cat', 'dog'] and predictor.description.data.trained == 8
+    assert list(predictor.description.metrics.values()) == [right/8] and 'cat (4), dog (4)' in predictor.card
+    check_model(find_app('cat_or_dog'), folder)
+    gaps = {}
+    for picture in (drawn('Abyssinian'), drawn('keeshond'), drawn('Sphynx'), drawn('pug')):
+        teaching.locator('.picture-app input[type=file]').first.set_input_files(picture)
+        answer = teaching.locator('.answer', has_text=picture['name'])
+        answer.wait_for(timeout=60_000)
+        shares = answer.locator('.bars li').evaluate_all('(rows) => rows.map(({ dataset }) => [dataset.label, Number(dataset.share)])')
+        theirs = dict(zip(predictor.names, predictor.probabilities(picture['buffer']).tolist()))
+        gaps[picture['name']] = max(abs(theirs[name] - share) for name, share in shares)
+    record_property('figure', f'taught model: {kilobytes:.0f} kB, answers differ by at most {max(gaps.values()):.4f}')
+    assert {name: gap for name, gap in gaps.items() if not gap <= 0.02} == {}
+    before = predictor.probabilities(drawn('pug')['buffer'])
+    assert load_model(set_card(folder, '# Mine\n')).probabilities(drawn('pug')['buffer']).tolist() == before.tolist()
+
+
+def test_teaching_by_keyboard(teaching):
+    "A photo is removed, a third class comes and goes, and two of one name are refused"
+    teaching.get_by_label('Remove photo 1 of dog, beagle.png').focus()
+    teaching.keyboard.press('Enter')
+    assert teaching.evaluate('document.activeElement.ariaLabel') == 'Remove photo 1 of dog, pug.png'
+    learned(teaching, 'cat, dog from 7 photos')
+    teaching.get_by_text('Add a class').focus()
+    teaching.keyboard.press('Enter')
+    teaching.keyboard.type('Cat')
+    assert 'Starts from ImageNet' in teaching.locator('.teaching .class').nth(2).inner_text()
+    teaching.keyboard.press('Control+A')
+    teaching.keyboard.type('dog')
+    teaching.get_by_text('Two classes have the same name').wait_for()
+    teaching.keyboard.type('s of mine')
+    teaching.locator('.teaching .class').nth(2).get_by_text('No word is known for it').wait_for()
+    give(teaching, 2, 'keeshond')
+    learned(teaching, 'cat, dog, dogs of mine from 8 photos')
+    teaching.get_by_text("1 photo of a class that has no other can't be judged").wait_for(timeout=60_000)
+    teaching.get_by_label('Remove the class dogs of mine').focus()
+    teaching.keyboard.press('Enter')
+    learned(teaching, 'cat, dog from 7 photos')
+    give(teaching, 0, 'Sphynx')
+    learned(teaching, 'cat, dog from 8 photos')
+    teaching.locator('.teaching .class input[type=file][multiple]').first.set_input_files(
+        [{'name': 'list.txt', 'mimeType': 'text/plain', 'buffer': b'eggs'}])
+    teaching.locator('.problem', has_text='list.txt: it is no picture that this browser can open').wait_for(timeout=60_000)
+
+
+def test_photos_are_dropped_and_pasted_into_a_class(teaching):
+    for kind in ('drop', 'paste'):
+        teaching.locator('.teaching .class').first.evaluate("""(place, [kind, data]) => {
+            const transfer = new DataTransfer();
+            transfer.items.add(new File([Uint8Array.from(data)], `${kind}.png`, { type: "image/png" }));
+            const options = { bubbles: true, cancelable: true, clipboardData: transfer, dataTransfer: transfer };
+            place.dispatchEvent(kind === "paste" ? new ClipboardEvent(kind, options) : new DragEvent(kind, options));
+        }""", [kind, list(drawn('Birman')['buffer'])])
+    learned(teaching, 'cat, dog from 10 photos')
+    assert teaching.locator('.teaching .class').first.get_by_alt_text('drop.png').is_visible()
+
+
+def test_a_page_that_has_learned_has_no_barriers(visit, axe):
+    "With the site's own drawings, on a phone"
+    page = visit('apps/pages/teach.html', viewport={'width': 390, 'height': 844}, has_touch=True, is_mobile=True, color_scheme='dark')
+    page.get_by_text('Start with drawn cats and dogs').click()
+    learned(page, 'cat, dog from 12 photos')
+    page.locator('.doubtful').wait_for(timeout=60_000)
+    page.locator('.teaching .sample').first.click()
+    page.locator('.teaching .answer').wait_for(timeout=60_000)
+    page.screenshot(path=SCREENS.parent/'teaching-390.png', full_page=True)
+    assert page.get_by_text('Take a photo').count() == 3 and page.evaluate('document.documentElement.scrollWidth') <= 390
+    page.evaluate(axe)
+    assert page.evaluate(AXE, True) == []
+
+
+def test_training_in_a_page_reaches_the_minimum(visit):
+    "Against L-BFGS on the weights themselves, of all photos and of all but one"
+    from scipy.optimize import minimize
+    rng, strength, classes = np.random.default_rng(5), 0.01, 3
+    labels = np.array([0]*5 + [1]*4 + [2]*3)
+    features = rng.gamma(1, 1, (12, 40)) + rng.normal(0, 0.5, (classes, 40)).clip(0)[labels]
+    start, bias = rng.normal(0, 0.1, (classes, 40)), rng.normal(0, 1, classes)
+
+    def minimum(kept):
+        def loss(flat):
+            weight, free = flat[:-classes].reshape(classes, 40), flat[-classes:]
+            logits = features[kept]@weight.T + free
+            logits = logits - np.logaddexp.reduce(logits, 1, keepdims=True)
+            slope = (np.exp(logits) - np.eye(classes)[labels[kept]])/len(kept)
+            value = -logits[range(len(kept)), labels[kept]].mean() + strength*((weight - start)**2).sum()
+            return value, np.concatenate([(slope.T@features[kept] + 2*strength*(weight - start)).ravel(), slope.sum(0)])
+        found = minimize(loss, np.concatenate([start.ravel(), bias]), jac=True, method='L-BFGS-B', options=dict(gtol=1e-9, ftol=1e-15)).x
+        logits = features@found[:-classes].reshape(classes, 40).T + found[-classes:]
+        return np.exp(logits - np.logaddexp.reduce(logits, 1, keepdims=True))
+
+    ours, judged = visit('index.html').evaluate("""async ([features, labels, starts, strength]) => {
+        const { judge, survey, train } = await import("./assets/teach/training.js"), seen = features.map((f) => Float32Array.from(f));
+        const heads = starts.map(({ weight, bias }) => ({ weight: Float32Array.from(weight), bias }));
+        const known = survey(seen, heads), made = train(labels, heads, strength, known);
+        const logits = seen.map((f) => made.heads.map(({ weight, bias }) => weight.reduce((sum, w, j) => sum + w * f[j], bias)));
+        return [logits, judge(labels, strength, known, made)];
+    }""", [features.tolist(), labels.tolist(), [dict(weight=w.tolist(), bias=b) for w, b in zip(start, bias)], strength])
+    found = np.exp(np.array(ours) - np.logaddexp.reduce(np.array(ours), 1, keepdims=True))
+    assert np.abs(found - minimum(np.arange(12))).max() < 1e-3
+    alone = [minimum(np.delete(np.arange(12), i))[i] for i in range(12)]
+    assert np.abs(np.array(judged) - alone).max() < 1e-3 and np.abs(np.array(judged) - found).max() > 0.05

@@ -16,9 +16,11 @@ SHARED = ('answering.js', 'picture_app.js', 'worker.js', 'preparation.js', 'page
 
 def write_models(folder:Path):
     "All files, each model's own in a folder of its name"
+    from teaching import write_teaching  # With fastai, which a site whose models are made doesn't need
     bodies = set()
     for name, title in APPS.items():
-        files = publishing.page_files(load_model(words_model(name)), title, report=lambda line, name=name: print(f'{name}: {line}'))
+        predictor = load_model(words_model(name))
+        files = publishing.page_files(predictor, title, report=lambda line, name=name: print(f'{name}: {line}'))
         told = json.loads(files['model.json'])
         for part in {'body', 'engine', 'others'} & told.keys(): told[part]['file'] = f"../{told[part]['file']}"
         own = {f'{name}/head.bin': files['head.bin'], f'{name}/model.json': json.dumps(told).encode()}
@@ -27,13 +29,15 @@ def write_models(folder:Path):
             (folder/file).parent.mkdir(parents=True, exist_ok=True)
             (folder/file).write_bytes(data)
         bodies.add(told['body']['digest'])
+        if name == 'cat_or_dog': write_teaching(folder/'teach', predictor, told)
     if len(bodies) != 1: raise ValueError('the apps have different bodies, and their pages share one')
 
 
 def copy_models(out:Path):
     "Put the models into a site; they are made once, and again when what makes them has changed"
     front_ends = [*sorted(publishing.PAGE.iterdir()), *sorted(publishing.FRONT_ENDS.glob('*.[jc]s*'))]
-    sources = [Path(publishing.__file__), Path(__file__), publishing.engine_folder()/publishing.ENGINE_FILES[0], *front_ends]
+    ours = Path(publishing.__file__), Path(__file__), Path(__file__).with_name('teaching.py')
+    sources = [*ours, publishing.engine_folder()/publishing.ENGINE_FILES[0], *front_ends]
     key = hashlib.sha256(b''.join(file.read_bytes() for file in sources))
     key.update(json.dumps([words_model(name).name for name in APPS]).encode())
     made = cache_folder()/'published'/key.hexdigest()[:16]

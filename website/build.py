@@ -124,6 +124,7 @@ def copy_front_end(out:Path):
                 (target/path.relative_to(package['folder'])).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, target/path.relative_to(package['folder']))
     for name in ('site.js', 'live.js', 'answering.js'): shutil.copyfile(HERE/name, out/'assets'/name)
+    shutil.copytree(HERE/'teach', out/'assets'/'teach')
 
 
 def copy_static(folder:Path, out:Path, pages:list[Notebook]):

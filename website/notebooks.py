@@ -110,10 +110,13 @@ def all_notebooks() -> list[Notebook]: # Home, chapters, apps, tools
 
 # ---- how to run it
 
+APP_LINES = {'teach': 'fastbook-notes predict my-model photos'} # Of an app that works in its page alone, what is done with what it gives
+
+
 def run_it(page:Notebook) -> str: # Markdown
     "A line for the terminal, the notebook itself, and what its stored outputs come from"
     name = page.path.stem
-    elsewhere = f'fastbook-notes app {name}' if page.label == 'App' else 'fastbook-notes lab'
+    elsewhere = APP_LINES.get(name, f'fastbook-notes app {name}') if page.label == 'App' else 'fastbook-notes lab'
     line = f'fastbook-notes run {page.number}' if page.number is not None else elsewhere
     file = f'{page.up}notebooks/{page.path.as_posix()}'
     parts = ['::: {.run-it}', raw('<h2>Run it</h2>'), f'```bash\npip install fastbook-notes && {line}\n```',

@@ -14,6 +14,8 @@ TOGGLE = ('<button type="button" class="quarto-color-scheme-toggle nav-link" ari
 ANSWERING = ('<link rel="stylesheet" href="{up}assets/answering/page.css">'
              '<script type="module" src="{up}assets/answering.js"></script>')
 
+TEACHING = ANSWERING.replace('answering.js', 'teach/page.js') + '<link rel="stylesheet" href="{up}assets/teach/page.css">'
+
 # What is replaced on every page: a pattern, and what takes its place. A pattern that a page lacks means that smalldocs has changed
 EVERYWHERE = [
     (r'<script src="[^"]*fuse\.min\.js"></script>', ''),
@@ -43,7 +45,8 @@ def mended(text:str, up:str, name:str) -> str: # HTML
     for pattern, new in SOMEWHERE: text = re.sub(pattern, new.replace('{up}', up), text, flags=re.DOTALL)
     scripts = ['site.js', *(['live.js'] if 'class="live-widget"' in text else [])]
     loads = ''.join(f'<script defer src="{up}assets/{script}"></script>' for script in scripts)
-    if 'class="answering"' in text: loads += ANSWERING.replace('{up}', up)
+    for mark, needed in (('class="answering"', ANSWERING), ('class="teaching"', TEACHING)):
+        if mark in text: loads += needed.replace('{up}', up)
     return with_hanging_lines(with_fewer_spans(text)).replace('</head>', loads + '</head>', 1)
 
 

@@ -27,7 +27,7 @@ from torch import nn
 from ..data.pictures import open_picture
 from ..errors import NotesError
 from ..files import atomic_file
-from .architecture import MAX_WEIGHTS, BadModel, build_model, plan_model
+from .architecture import MAX_WEIGHTS, Architecture, BadModel, TimmBody, build_model, plan_model
 from .description import MAX_TEXT, Description, describe_learner, read_description
 from .predictor import Predictor
 
@@ -258,6 +258,20 @@ def _open_model(
     except (SafetensorError, OSError, KeyError, TypeError, AttributeError, RuntimeError, OverflowError) as e:
         raise ValueError(f'{MODEL_FILE} is no safetensors file') from e
 
+# %% ../../nbs/models/model_folder.ipynb #ff851567
+def _installed_body(
+    digest:str|None, # What a model file says of the body that it leaves out; None if it holds it
+    architecture:Architecture, # Of the model
+) -> dict[str, torch.Tensor]: # Weights by name; none if the file holds them
+    "The body that a model file leaves out, from the installed package; raises `ValueError` for one that isn't there"
+    if digest is None: return {}
+    from .lite0 import LITE0, LITE0_SHA256, imagenet_lite0
+    if (digest, architecture.name, architecture.channels) != (LITE0_SHA256, LITE0, 3):
+        raise ValueError('it leaves out its body, and that is not the installed one')
+    whole = imagenet_lite0()
+    whole.reset_classifier(0)
+    return {f'0.{name}': value for name, value in TimmBody(whole).state_dict().items()}
+
 # %% ../../nbs/models/model_folder.ipynb #72c4da0b
 def _read_model(
     folder:Path, # Of a model
@@ -267,13 +281,15 @@ def _read_model(
         text = found.get('description')
         description = _first_format(folder) if text is None else read_description(text)
         model, largest = _plan(description)
-        if odd := set(opened.keys()) ^ set(model.state_dict()): raise ValueError(_misfit_at(min(odd)))
+        body = _installed_body(found.get('body'), description.architecture)
+        if odd := set(opened.keys()) ^ set(model.state_dict()) - set(body): raise ValueError(_misfit_at(min(odd)))
         state = {name: opened.get_tensor(name) for name in opened.keys()}
-        if name := _first_misfit(model, state): raise ValueError(_misfit_at(name))
+        if name := _first_misfit(model, state | body): raise ValueError(_misfit_at(name))
         state = {name: value.clone() for name, value in state.items()}
-    if text is not None and found != {'format': 'pt', 'description': text, 'sha256': _digest(text, state)}:
+    says = {'format': 'pt', 'description': text} | ({'body': found['body']} if body else {})
+    if text is not None and found != says | {'sha256': _digest(text, state)}:
         raise ValueError(f'{MODEL_FILE} was changed or damaged since it was saved')
-    return description, state, model, largest
+    return description, state | body, model, largest
 
 # %% ../../nbs/models/model_folder.ipynb #091d1cf8
 def _refuse_pickle(

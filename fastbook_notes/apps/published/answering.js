@@ -1,22 +1,21 @@
 // The front end of the picture apps, with a worker in place of Python
 import app from "./picture_app.js";
 
-const spoken = (name) => name.replaceAll("_", " ");
-
-export const show = async (
-  el, // Where the app goes
-  { folder = "./", keep = null } = {}, // Where model.json is; what to do once the model is there, so that the page works without a connection
-) => {
-  const place = new URL(folder, document.baseURI).href, told = await (await fetch(new URL("model.json", place))).json(), listeners = [];
-  const tell = (content, buffers) => listeners.forEach((listener) => listener(content, buffers));
-  const megabytes = [told.engine, told.body, told.head, told.others].filter(Boolean).reduce((sum, { bytes }) => sum + bytes / 1e6, 0);
-  const loading = document.createElement("div"), room = document.createElement("div");
+// What a worker has to do with, and a bar that says how much of it has come
+export const begin = (
+  el, // Where the bar goes
+  place, told, // An address, and the model.json that is there
+  heard, // Called with what comes of each photo: `problem`, or `features`, `shares` and `pictures`
+  keep = null, // What to do once the model is there, so that the page works without a connection
+) => { // Takes what the worker is asked
+  const megabytes = [told.engine, told.body, told.head, told.others].reduce((sum, file) => sum + (file ? file.bytes / 1e6 : 0), 0);
+  const loading = document.createElement("div");
   loading.className = "loading";
   loading.innerHTML = `<button type="button">Load the model (${megabytes.toFixed(1)} MB)</button><progress aria-label="Loading the model" hidden></progress>
     <p class="soft" role="status">It is fetched once, now or with your first photo.</p>`;
   const [button, progress, status] = loading.children;
-  el.classList.add("notes-app");
-  el.append(loading, room);
+  el.append(loading);
+  const waiting = new Set(); // Ids of photos
   let worker = null;
 
   const came = (share) => {
@@ -29,33 +28,49 @@ export const show = async (
     status.textContent = "The model is here.";
     if (await keep?.()) status.textContent = "The model is here. From now on, this page also works without a connection.";
   };
-  const failed = (id, text) => {
+  const done = (found) => { if (waiting.delete(found.id)) heard(found); };
+  const failed = (text, ...ids) => {
     button.hidden = false;
     progress.hidden = true;
     status.textContent = text;
-    if (id !== undefined) tell({ kind: "problem", id, text: "it wasn't looked at, because the model isn't here." });
-  };
-  const answered = ({ id, shares, neither, pictures }) => {
-    const order = shares.map((_, i) => i).sort((a, b) => shares[b] - shares[a]).slice(0, told.several ? undefined : 5);
-    const bars = order.map((i) => [spoken(told.names[i]), shares[i]]);
-    tell({ kind: "answer", id, headline: `${bars[0][0]}, ${Math.round(100 * bars[0][1])}%`, neither, bars, note: told.note, heat: told.looked, beside: [] }, pictures);
+    for (const id of ids) done({ id, problem: "it wasn't looked at, because the model isn't here." });
   };
   const ask = (content) => {
     if (!worker) {
       worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
-      worker.onerror = () => { worker = null; failed(content.id, "The model can't be started in this browser, or without a connection; try again, or a newer browser."); };
+      worker.onerror = () => { worker = null; failed("The model can't be started in this browser, or without a connection; try again, or a newer browser.", ...waiting); };
       worker.onmessage = ({ data }) => {
         if (data.share !== undefined) came(data.share);
         else if (data.loaded) loaded();
-        else if (data.failed) failed(data.id, data.failed);
-        else if (data.problem) tell({ kind: "problem", id: data.id, text: data.problem });
-        else answered(data);
+        else if (data.failed) failed(data.failed, data.id);
+        else done(data);
       };
     }
+    if (content.bytes) waiting.add(content.id);
     worker.postMessage({ ...content, place }, content.bytes ? [content.bytes] : []);
   };
-
   button.onclick = () => { came(0); ask({}); };
+  return ask;
+};
+
+// What the front end is told of a photo
+export const answer = ({ id, problem, shares, neither = "", pictures }, { names, several, note, looked }) => {
+  if (problem) return [{ kind: "problem", id, text: problem }];
+  const order = shares.map((_, i) => i).sort((a, b) => shares[b] - shares[a]).slice(0, several ? undefined : 5);
+  const bars = order.map((i) => [names[i], shares[i]]);
+  return [{ kind: "answer", id, headline: `${bars[0][0]}, ${Math.round(100 * bars[0][1])}%`, neither, bars, note, heat: looked, beside: [] }, pictures];
+};
+
+export const show = async (
+  el, // Where the app goes
+  { folder = "./", keep = null } = {}, // Where model.json is; as in `begin`
+) => {
+  const place = new URL(folder, document.baseURI).href, told = await (await fetch(new URL("model.json", place))).json(), listeners = [];
+  const tell = (content, buffers) => listeners.forEach((listener) => listener(content, buffers));
+  const names = told.names.map((name) => name.replaceAll("_", " ")), room = document.createElement("div");
+  el.classList.add("notes-app");
+  const ask = begin(el, place, told, (found) => tell(...answer(found, { ...told, names })), keep);
+  el.append(room);
   app.render({
     el: room,
     model: {

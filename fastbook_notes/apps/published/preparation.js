@@ -9,6 +9,8 @@ const FILTERS = { // How far each one reaches and its weights, as in Pillow
   bicubic: [2, (x) => (Math.abs(x) < 1 ? (1.5 * Math.abs(x) - 2.5) * x * x + 1 : Math.abs(x) < 2 ? ((2.5 - 0.5 * Math.abs(x)) * Math.abs(x) - 4) * Math.abs(x) + 2 : 0)],
   lanczos: [3, (x) => (x >= -3 && x < 3 ? sinc(x) * sinc(x / 3) : 0)],
 };
+const FINEST = 2 ** 22; // Pillow's weights are whole numbers of such parts, and a half is rounded up
+const whole = (sum) => Math.floor(sum + 0.5), same = (sum) => sum;
 const clamp = (i, low, high) => Math.min(Math.max(i, low), high);
 const axis = (size, taps) => Array.from({ length: size }, (_, i) => {
   const kept = taps(i).filter(([at]) => at >= 0);
@@ -20,9 +22,9 @@ export const filtered = (n, size, filter, source = (i) => i) => axis(size, (i) =
   const scale = n / size, centre = (i + 0.5) * scale, wide = Math.max(scale, 1);
   if (filter === "nearest") return [[source(clamp(Math.floor(centre), 0, n - 1)), 1]];
   const [reach, weight] = FILTERS[filter], first = Math.max(0, Math.floor(centre - reach * wide + 0.5));
-  const taps = Array.from({ length: Math.min(n, Math.floor(centre + reach * wide + 0.5)) - first }, (_, k) => [first + k, weight((first + k - centre + 0.5) / wide)]);
+  const taps = Array.from({ length: Math.min(n, Math.floor(centre + reach * wide + 0.5)) - first }, (_, k) => [first + k, weight((first + k - centre + 0.5) * (1 / wide))]);
   const total = taps.reduce((sum, [, by]) => sum + by, 0);
-  return taps.map(([at, by]) => [source(at), by / total]);
+  return taps.map(([at, by]) => [source(at), Math.round(FINEST * by / total) / FINEST]);
 });
 
 // A part of n pixels that begins at `corner` and may reach beyond them
@@ -70,13 +72,14 @@ const STEPS = { // From width and height to the axes, across and down, of one pa
 
 // Rows of `stride` numbers a pixel, of which the first `channels` count, along one axis
 const along = (data, width, height, stride, channels, taps, out, row) => {
+  const rounded = out instanceof Uint8ClampedArray ? whole : same;
   for (let y = 0; y < height; y++) {
     for (let x = 0, o = (row + y) * taps.length * channels; x < taps.length; x++) {
       const { at, by } = taps[x];
       for (let c = 0; c < channels; c++, o++) {
         let sum = 0;
         for (let k = 0; k < at.length; k++) sum += by[k] * data[(y * width + at[k]) * stride + c];
-        out[o] = sum;
+        out[o] = rounded(sum);
       }
     }
   }
@@ -86,7 +89,7 @@ const down = (data, length, taps, out) => {
   taps.forEach(({ at, by }, y) => {
     sum.fill(0);
     for (let k = 0; k < at.length; k++) for (let i = 0, from = at[k] * length; i < length; i++) sum[i] += by[k] * data[from + i];
-    out.set(sum, y * length);
+    out.set(out instanceof Uint8ClampedArray ? sum.map(whole) : sum, y * length);
   });
 };
 

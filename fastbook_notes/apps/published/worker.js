@@ -38,7 +38,7 @@ const load = async (place, told) => {
   ort.env.wasm.numThreads = 1;
   ort.env.wasm.wasmBinary = await unpacked(engine);
   session = await ort.InferenceSession.create(await unpacked(body), { executionProviders: ["wasm"] });
-  const numbers = single(head);
+  const numbers = head && single(head);
   let at = 0;
   const take = (n) => numbers.subarray(at, at += n);
   layers = model.layers.map(({ kind, inputs, outputs }) => ({ kind, inputs, outputs, weight: take(kind === "linear" ? inputs * outputs : kind === "scale" ? inputs : 0), bias: take(kind === "relu" ? 0 : outputs) }));
@@ -83,7 +83,7 @@ const neither = (maps) => {
   return meant < model.neither.threshold ? model.neither.sentence.replace("{word}", () => others.words[powers.indexOf(Math.max(...powers))]) : "";
 };
 const places = ({ data, dims: [, channels, rows, columns] }, inputs, label) => {
-  let slope = Float32Array.from({ length: model.names.length }, (_, i) => Number(i === label));
+  let slope = Float32Array.from({ length: layers.at(-1).outputs }, (_, i) => Number(i === label));
   for (let i = layers.length - 1; i >= 0; i--) slope = BACKWARD[layers[i].kind](slope, inputs[i], layers[i]);
   const map = new Float32Array(rows * columns), n = map.length;
   slope.forEach((s, j) => { for (let i = 0; i < n; i++) map[i] += s * data[(j % channels) * n + i]; });
@@ -121,22 +121,26 @@ const answer = async (bytes) => {
   try {
     const { width, height, data } = prepare(bitmap, model.picture);
     const { features } = await session.run({ pictures: new ort.Tensor("float32", data, [1, model.picture.mean.length, height, width]) });
-    const inputs = [pooled(features)];
-    for (const layer of layers) inputs.push(FORWARD[layer.kind](inputs.at(-1), layer));
-    const shares = probabilities(inputs.pop()), best = shares.indexOf(Math.max(...shares));
-    const pictures = [await shown(bitmap), ...(model.looked ? [await heat(places(features, inputs, best))] : [])];
-    return { shares, neither: others ? neither(features) : "", pictures: await Promise.all(pictures.map((picture) => picture.arrayBuffer())) };
+    const inputs = [pooled(features)], found = { features: inputs[0] }, pictures = [await shown(bitmap)];
+    if (layers.length) {
+      for (const layer of layers) inputs.push(FORWARD[layer.kind](inputs.at(-1), layer));
+      const shares = found.shares = probabilities(inputs.pop());
+      if (model.looked) pictures.push(await heat(places(features, inputs, shares.indexOf(Math.max(...shares)))));
+    }
+    if (others) found.neither = neither(features);
+    return { ...found, pictures: await Promise.all(pictures.map((picture) => picture.arrayBuffer())) };
   } finally { bitmap.close(); }
 };
 
 // One thing after the other, in the order in which they were asked
 let last = Promise.resolve();
-const take = async ({ data: { id, bytes, place } }) => {
+const take = async ({ data: { id, bytes, place, head } }) => {
   try {
     if (!session) {
       await load(place, (share) => postMessage({ share }));
       postMessage({ loaded: true });
     }
+    if (head) layers = head; // One that was taught in the page
     if (bytes) postMessage({ id, ...await answer(bytes) });
   } catch (error) {
     postMessage({ id, failed: `The model can't be loaded or asked (${error.message}); try again.` });
