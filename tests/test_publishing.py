@@ -146,7 +146,7 @@ def test_answers_can_be_corrected_counted_and_saved(pages, site):
     newest = page.locator('.answer').first
     said = newest.locator('.soft:has-text("If it had to choose")').count()
     newest.get_by_label('It is really').select_option('something else')
-    assert page.locator('.judged').inner_text() == f"You have judged 1 of 2: {said} right ({100*said}%)."
+    assert page.locator('.counted').inner_text() == f"You have judged 1 of 2: {said} right ({100*said}%)."
     with page.expect_download() as arrived: page.get_by_role('button', name='Save as a table').click()
     assert arrived.value.suggested_filename == 'answers.csv'
     table = pd.read_csv(arrived.value.path(), keep_default_na=False)

@@ -684,7 +684,7 @@ def teaching(visit):
     names.nth(1).wait_for()
     for number, name in enumerate(('cat', 'dog')): names.nth(number).fill(name)
     assert 'words for “cat”' in page.locator('.teaching .class').first.inner_text() and 'body.onnx.gz' not in page.asked
-    assert page.locator('.teaching .loading button').inner_text() == 'Load the model (10.9 MB)' # As the page says above
+    assert page.locator('.teaching .loading button').inner_text() == 'Load the model (10.3 MB)' # As the page says above
     give(page, 0, 'Siamese', 'Bengal', 'Persian', 'Ragdoll')
     give(page, 1, 'beagle', 'pug', 'samoyed', 'boxer')
     learned(page, 'cat, dog from 8 photos')

@@ -53,7 +53,7 @@
     const whole = query.trim().toLowerCase(), asked = whole.split(/\s+/).map((word) => word.replace(/[?!,.:;]+$/, "")).filter(Boolean);
     const words = asked.filter((word) => !small.has(word)), wanted = words.length ? words : asked;
     const queries = wanted.map((word) => ({ combineWith: "OR", queries: [word, ...alike.filter((same) => same.includes(word)).flat()] }));
-    const exactly = (id) => site.entries[id].name.toLowerCase() === whole ? 20 : site.entries[id].href.startsWith("exports.html") ? 0.3 : 1;
+    const exactly = (id) => site.entries[id].name.toLowerCase() === whole ? 20 : site.entries[id].href.startsWith("exports.html") ? 0.1 : site.entries[id].href.startsWith("apps/explorables/") ? 0.05 : 1;
     const search = (combineWith) => site.search.search({ combineWith, queries }, { boostDocument: exactly });
     const all = search("AND");
     return (all.length ? all : search("OR")).slice(0, 12).map(({ id, terms }) => [site.entries[id], excerpt(site.entries[id], terms), terms]);

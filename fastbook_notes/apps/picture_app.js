@@ -28,7 +28,7 @@ function render({ model, el }) {
   const problems = make("div", { className: "problems", attributes: { role: "alert" } });
   const state = make("p", { className: "state", attributes: { role: "status" }, textContent: "Starting …" });
   const results = make("div", { className: "answers" }), about = make("p", { className: "soft about" }), controls = make("div", { className: "controls" });
-  const clear = button("Clear the answers"), save = button("Save as a table"), judged = make("p", { className: "judged soft", attributes: { role: "status" } });
+  const clear = button("Clear the answers"), save = button("Save as a table"), judged = make("p", { className: "counted soft", attributes: { role: "status" } });
   const kept = make("div", { className: "kept", hidden: true }, make("div", { className: "row" }, save, clear), judged);
 
   const say = (text) => { state.textContent = text; };
