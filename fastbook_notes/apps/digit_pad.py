@@ -140,7 +140,7 @@ class DigitPad(AppWidget):
         self._models = {f'{game} {kind}': layers for (game, kind), (layers, _) in models.items()}
         listed = [dict(name=f'{game} {kind}', title=kind, game=game, classes=list(GAMES[game][1]),
                        layers=[list(weights.shape) for weights, _ in layers],
-                       note=f'Right on {accuracy:.1%} of the validation digits'.replace('%', ' %')) for (game, kind),
+                       note=f'Right on {accuracy:.1%} of the validation digits') for (game, kind),
                        (layers, accuracy) in models.items()]
         super().__init__(models=listed, weights=_packed(self._models.values()), examples=b'' if examples is None else examples.tobytes(),
                          example_labels=[str(int(d)) for d in labels], **{'game': next(iter(models))[0], **kwargs})
@@ -168,4 +168,4 @@ def digit_pad(
 ) -> DigitPad: # Shown by being the last line of a cell
     "The pad with chapter 4's models, and twenty digits that they were not trained on"
     _, tensors = _trained('All ten', str(data or default_size()))
-    return DigitPad(digit_models(data), tensors['digits'], tensors['labels'])
+    return DigitPad(digit_models(data), tensors['digits'], tensors['labels'], game='All ten')
