@@ -10,6 +10,7 @@ __all__ = ['breed_of', 'pet_dataloaders', 'KeepStatistics', 'breed_learner', 'ex
 
 # %% ../nbs/05_pet_breeds.ipynb #8352a3ea
 import math
+import unicodedata
 from pathlib import Path
 
 # %% ../nbs/05_pet_breeds.ipynb #032223b1
@@ -34,6 +35,7 @@ def breed_of(
     "The breed that a picture's file name begins with; raises `NotesError` if there is none"
     name = Path(str(file))
     breed, _, number = name.stem.rpartition('_')
+    breed = unicodedata.normalize('NFC', breed).strip() # As people see it: é may come as one character or as two
     if breed and number.isdigit(): return breed
     raise NotesError(f'The name {name.name} gives no breed; rename the picture to something like great_pyrenees_12.jpg.')
 

@@ -1,5 +1,6 @@
 "Notebooks are the source: modules, README and home page follow from them."
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -62,3 +63,10 @@ def test_make_help_lists_every_target():
     targets = set(re.search(r'^\.PHONY: (.*)$', text, re.MULTILINE).group(1).split())
     described = set(re.findall(r'^([\w-]+):.*## \S', text, re.MULTILINE))
     assert described == targets >= {'run', 'test', 'test-quick', 'lint', 'lab', 'help'}
+
+
+def test_readmes_python_has_the_names_that_it_uses():
+    code = '\n'.join(re.findall(r'```python\n(.*?)```', (ROOT/'README.md').read_text(encoding='utf-8'), re.DOTALL))
+    said = subprocess.run([sys.executable, '-m', 'ruff', 'check', '--isolated', '--select', 'F821', '-'], input=code,
+                          capture_output=True, text=True)
+    assert code and said.returncode == 0, said.stdout

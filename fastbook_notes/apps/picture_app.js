@@ -15,7 +15,7 @@ const smaller = async (file) => {
 
 function render({ model, el }) {
   const words = model.get("words"), waiting = new Map(), made = [];
-  let next = 0, table = null, looked = null, slider = null;
+  let next = 0, rounds = 0, table = null, looked = null, slider = null;
 
   const picker = make("input", { type: "file", multiple: true, accept: "image/*", className: "spoken-input" });
   const pick = make("label", { className: "button main" }, picker, words.pick);
@@ -48,7 +48,9 @@ function render({ model, el }) {
     problems.replaceChildren();
     if (!files.length) { problem("What was dropped", "it is no file; save the picture first, then choose it."); return; }
     if (files.length > MOST_FILES) { problem(`${files.length} files`, `at most ${MOST_FILES} are looked at in one go; choose fewer.`); return; }
+    const round = rounds; // Clearing the answers drops what still waits
     for (const file of files) {
+      if (round !== rounds) return;
       let sent = file;
       if (file.size > mostBytes) {
         try { sent = await smaller(file); } catch {
@@ -71,7 +73,7 @@ function render({ model, el }) {
     upload(files);
   };
   document.addEventListener("paste", paste);
-  clear.onclick = () => { made.splice(0).forEach((card) => { urls(card); card.remove(); }); answered.length = 0; kept.hidden = true; problems.replaceChildren(); say("Ready."); };
+  clear.onclick = () => { rounds += 1; waiting.clear(); made.splice(0).forEach((card) => { urls(card); card.remove(); }); answered.length = 0; kept.hidden = true; problems.replaceChildren(); say("Ready."); };
 
   // ---- what becomes of the answers: they can be corrected, counted and saved
   const answered = []; // { name, pairs, neither, right }, the oldest first; also of those whose cards have gone

@@ -140,7 +140,8 @@ class Guide:
             return dict(headline=', '.join(named) or 'nothing', neither='', bars=bars, note=note, heat=False, beside=[]), [_small(picture)]
         seen, beside = ImageOps.fit(picture, (320, 320)), self._beside(probabilities)
         heat = [heat_picture(self.predictor.heatmap(picture, label), seen.size)] if self.looked else []
-        shown = dict(headline=f'{bars[0][0]}, {bars[0][1]:.0%}', neither=self._neither(picture), bars=bars, note=note)
+        likeliest = ' or '.join(name for name, share in bars if bars[0][1] - share < 1e-6) # Of breeds that the words can't tell apart
+        shown = dict(headline=f'{likeliest}, {bars[0][1]:.0%}', neither=self._neither(picture), bars=bars, note=note)
         shown |= dict(heat=bool(heat), beside=list(map(len, beside)))
         return shown, [seen, *heat, *(one for row in beside for one in row)]
 

@@ -45,7 +45,7 @@ export default liveFigure("binary-loss", compute, (model) => {
       key.say(...[plain, found.clamped, with_logits].map((v) => written(v, 4)));
       [found.e, sum, p, rest, found.log_p, found.log_rest].forEach((v, i) => { cells[i].textContent = written(v); });
       const right = (at > 0) === (get("target") === 1), off = Math.abs(plain / with_logits - 1);
-      const limit = `${type} has ${digits} binary digits, so 1 − p is 0 from an activation of ${breaks.toFixed(1)}.`;
+      const limit = `${type} has ${digits} binary digits, so 1 − p is 0 from an activation of ${breaks.toFixed(2)}.`;
       const broken = `and its logarithm −∞. The plain formula gives ${Number.isNaN(plain) ? "zero times −∞, which is not a number," : "∞,"} ${right ? "though the answer is right" : `where ${written(with_logits, 4)} is right`}. ${limit}`;
       if (rest === 0) return `1 + e⁻ˣ is rounded to 1, so 1 − p is 0 ${broken}`;
       if (p === 0) return `e⁻ˣ is too large for ${type}, so p is 0 ${broken}`;

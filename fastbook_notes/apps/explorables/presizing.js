@@ -73,7 +73,7 @@ export default liveFigure("presizing", compute, (model) => {
       const empty = blank ? `${percent(blank)} of the square is blank` : "nothing is blank";
       el.setAttribute("aria-label", `The picture with a frame turned by ${get("angle").toFixed(0)} degrees and ${(100 / zoom).toFixed(0)}% as wide as the picture`);
       canvas.setAttribute("aria-label", `The result, in which ${empty}`);
-      const corner = times > 1 && blank ? " Enlarging first throws away what lies outside the dashed square, so the rotation has nothing for the corners." : "";
+      const corner = times > 1 && zoom > 1 && blank ? " Enlarging first throws away what lies outside the dashed square, so the rotation has nothing for the corners." : "";
       const enough = pixels < 1 ? "too few for a sharp picture" : "enough for a sharp picture";
       const sharp = `The frame is ${(n * pixels).toFixed(0)} pixels of its square wide, ${pixels.toFixed(2)} for each of the ${n} that the model gets: ${enough}. Each was computed ${times > 1 ? "twice, which blurs it once more" : "once"}.`;
       return `${empty[0].toUpperCase()}${empty.slice(1)}.${corner} ${sharp}`;

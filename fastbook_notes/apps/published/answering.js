@@ -14,6 +14,7 @@ export const begin = (
   loading.innerHTML = `<button type="button">Load the model (${megabytes.toFixed(1)} MB)</button><progress aria-label="Loading the model" hidden></progress>
     <p class="soft" role="status">It is fetched once, now or with your first photo.</p>`;
   const [button, progress, status] = loading.children;
+  for (const kind of ["dragover", "drop"]) addEventListener(kind, (event) => event.preventDefault()); // Else the browser would leave the page for the file
   el.append(loading);
   const waiting = new Set(); // Ids of photos
   let worker = null;
@@ -58,7 +59,7 @@ export const answer = ({ id, problem, shares, neither = "", pictures }, { names,
   if (problem) return [{ kind: "problem", id, text: problem }];
   const order = shares.map((_, i) => i).sort((a, b) => shares[b] - shares[a]).slice(0, several ? undefined : 5);
   const bars = order.map((i) => [names[i], shares[i]]);
-  return [{ kind: "answer", id, headline: `${bars[0][0]}, ${Math.round(100 * bars[0][1])}%`, neither, bars, note, heat: looked, beside: [] }, pictures];
+  return [{ kind: "answer", id, headline: `${bars.filter(([, share]) => bars[0][1] - share < 1e-6).map(([name]) => name).join(" or ")}, ${Math.round(100 * bars[0][1])}%`, neither, bars, note, heat: looked, beside: [] }, pictures];
 };
 
 export const show = async (

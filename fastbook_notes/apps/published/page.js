@@ -5,5 +5,4 @@ const keep = async () => {
   try { await navigator.serviceWorker.register("service-worker.js"); } catch { return false; } // For example in a private window
   return navigator.serviceWorker.ready;
 };
-for (const kind of ["dragover", "drop"]) addEventListener(kind, (event) => event.preventDefault()); // Else the browser would leave the page for the file
 show(document.querySelector("#app"), { keep });
