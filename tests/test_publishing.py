@@ -132,6 +132,10 @@ def test_what_is_none_of_the_classes_is_said_as_in_the_app(pages, site):
     for file in package_photos():
         ask(page, f'is it {file.name}', file.read_bytes())
         said[file.name] = page.locator('.answer h3').first.inner_text(), guide.answer(open_picture(file))[0]['neither']
+    grey = Image.new('RGB', (80, 60), (128, 128, 128))
+    ask(page, 'grey.png', encoded(grey, 'PNG'))
+    said['grey.png'] = page.locator('.answer h3').first.inner_text(), guide.answer(grey)[0]['neither']
+    assert 'one colour' in said['grey.png'][1]
     assert len({bool(ours) for _, ours in said.values()}) == 2
     assert {name: pair for name, pair in said.items() if pair[1] and pair[0] != pair[1]} == {}
     assert [name for name, pair in said.items() if not pair[1] and pair[0].startswith('This looks like')] == []

@@ -249,6 +249,25 @@ def build(out:Path=OUT, force:bool=False) -> list[str]: # What smalldocs warned 
     return warnings
 
 
+RELOAD = ('<script>(async () => { for (let seen = null;;) { await new Promise((done) => setTimeout(done, 700)); '
+          'const now = await fetch("/__smalldocs__/version").then((said) => said.text(), () => seen); '
+          'if (seen !== null && now !== seen) location.reload(); seen = now; } })();</script>')
+
+
+def build_preview(changed:list[str]) -> bool: # Whether that went well
+    "Build in a process of its own, which reads the modules anew, so that open pages load again; changed notebooks write theirs first"
+    from nbdev.export import nb_export
+    from smalldocs.serve import Handler
+    for name in changed:
+        if name.endswith('.ipynb') and Path(name).exists(): nb_export(name, lib_path=ROOT/'fastbook_notes')
+    if subprocess.run([sys.executable, __file__]).returncode: return False # It has said why
+    for page in OUT.rglob('*.html'):
+        text = page.read_text(encoding='utf-8')
+        page.write_text(text.replace('</body>', RELOAD + '</body>', 1), encoding='utf-8')
+    Handler.version += 1
+    return True
+
+
 def preview(port:int):
     "Serve the site on this machine only, and build again when a notebook, a module or a file of the website changes"
     import functools
@@ -256,19 +275,24 @@ def preview(port:int):
     from http.server import ThreadingHTTPServer
 
     from smalldocs.serve import Handler, snapshot
+    def watched(): return {name: at for folder in (NBS, HERE, ROOT/'fastbook_notes') for name, at in snapshot(folder, OUT).items()}
+    if not build_preview([]): return
     server = ThreadingHTTPServer(('127.0.0.1', port), functools.partial(Handler, directory=str(OUT)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    print(f'http://127.0.0.1:{server.server_port}/ shows the site; Ctrl-C ends it.')
-    watched = lambda: {name: at for folder in (NBS, HERE, ROOT/'fastbook_notes') for name, at in snapshot(folder, OUT).items()}
+    print(f'http://127.0.0.1:{server.server_port}/ shows the site; Ctrl-C ends it.', flush=True)
     seen = watched()
     while True:
         time.sleep(0.5)
-        if (now := watched()) == seen: continue
-        seen = now
-        try:
-            build()
-            print(time.strftime('%H:%M:%S'), 'built')
-        except Exception as e: print(f'not built: {e}', file=sys.stderr)
+        now = watched()
+        changed = sorted(name for name in now.keys() | seen.keys() if now.get(name) != seen.get(name))
+        if not changed: continue
+        names = ', '.join(os.path.relpath(name, ROOT) for name in changed[:3])
+        try: done = build_preview(changed)
+        except Exception as e: # For example a notebook that is half written
+            print(e, file=sys.stderr)
+            done = False
+        print(time.strftime('%H:%M:%S'), 'built' if done else 'not built', 'after a change of', names, flush=True)
+        seen = watched()
 
 
 def main():
@@ -280,14 +304,14 @@ def main():
     options = parser.parse_args()
     if missing := [name for name in ('nbdev', 'smalldocs', 'anywidget') if not find_spec(name)]:
         sys.exit(f"website: {', '.join(missing)} not installed; `pip install -r website/requirements.txt` brings what the build needs.")
+    if options.preview:
+        try: return preview(options.port)
+        except KeyboardInterrupt: return
     start = time.perf_counter()
     try: warnings = build(options.out.absolute(), options.force)
     except BuildError as e: sys.exit(f'website: {e}')
     for warning in warnings: print(f'warning: {warning}', file=sys.stderr)
     print(f'{options.out} is built, in {time.perf_counter() - start:.0f} s')
-    if options.preview:
-        try: preview(options.port)
-        except KeyboardInterrupt: pass
 
 
 if __name__ == '__main__': main()

@@ -23,7 +23,7 @@ function render({ model, el }) {
   const shoot = matchMedia("(pointer: coarse)").matches ? make("label", { className: "button" }, camera, "Take a photo") : null;
   const limits = words.limits ?? "Large ones are made smaller first. They stay in memory and are forgotten after the answer.", mostBytes = words.mostBytes ?? MOST_BYTES;
   const drop = make("div", { className: "drop panel" }, pick, shoot, make("span", { className: "soft", textContent: "or drop or paste them here" }),
-    make("span", { className: "soft limits", textContent: `At most ${MOST_FILES} at a time. ${limits}` }));
+    make("span", { className: "soft limits", textContent: `At most ${MOST_FILES} at a time; the last ${MOST_SHOWN} answers are shown, and the table has all. ${limits}` }));
   const hint = make("p", { className: "soft hint", textContent: "Or try one of these:" }), samples = make("div", { className: "samples" });
   const problems = make("div", { className: "problems", attributes: { role: "alert" } });
   const state = make("p", { className: "state", attributes: { role: "status" }, textContent: "Starting …" });

@@ -27,7 +27,7 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image, ImageOps
 from torch import nn
 
-from .picture_app import Guide, package_photos
+from .picture_app import ONE_COLOUR, Guide, package_photos
 from .widget import FRONT_ENDS, front_end
 from ..data.pictures import open_picture
 from ..errors import NotesError
@@ -215,7 +215,8 @@ def others_file(
     words = '\n'.join(map(imagenet_word, range(len(names)))).encode()
     meant = sorted({i for name in predictor.names for i in class_words(name)[0]})
     parts = whole.tobytes(), scale.tobytes(), _half(classifier.bias.detach()).tobytes(), words
-    return dict(sentence=guide.neither_sentence('{word}'), meant=meant, threshold=NEITHER), gzip.compress(b''.join(parts), mtime=0)
+    told = dict(sentence=guide.neither_sentence('{word}'), flat=ONE_COLOUR, meant=meant, threshold=NEITHER)
+    return told, gzip.compress(b''.join(parts), mtime=0)
 
 # %% ../../nbs/apps/publishing.ipynb #5c6190f6
 def _large(file, data): return dict(file=file, bytes=len(data), digest=hashlib.sha256(data).hexdigest()[:16])

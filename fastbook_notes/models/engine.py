@@ -249,5 +249,6 @@ def pick_device(
             report(f'Training on {torch.cuda.get_device_name() if name == "cuda" else "the Apple GPU"} ({name}).')
             return torch.device(name)
         report(f'There is a {name} device, but it cannot do a convolution; it is left alone.')
-    report(f'Training on the CPU, with {torch.get_num_threads()} threads.')
+    threads = torch.get_num_threads()
+    report(f"Training on the CPU, with {threads} thread{'s'*(threads > 1)}.")
     return torch.device('cpu')

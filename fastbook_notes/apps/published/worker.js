@@ -72,6 +72,7 @@ const probabilities = (activations) => {
   const most = Math.max(...scaled), powers = scaled.map((a) => Math.exp(a - most)), sum = powers.reduce((a, b) => a + b);
   return powers.map((p) => p / sum);
 };
+const oneColour = (planes) => [0, 1, 2].every((c) => { const n = planes.length / 3, plane = planes.subarray(c * n, (c + 1) * n); return plane.every((v) => v === plane[0]); });
 // ImageNet's word for a picture if it shows none of the classes
 const neither = (maps) => {
   const x = pooled(maps, ["mean"]), powers = others.words.map((_, i) => {
@@ -127,7 +128,7 @@ const answer = async (bytes) => {
       const shares = found.shares = probabilities(inputs.pop());
       if (model.looked) pictures.push(await heat(places(features, inputs, shares.indexOf(Math.max(...shares)))));
     }
-    if (others) found.neither = neither(features);
+    if (others) found.neither = oneColour(data) ? model.neither.flat : neither(features);
     return { ...found, pictures: await Promise.all(pictures.map((picture) => picture.arrayBuffer())) };
   } finally { bitmap.close(); }
 };
