@@ -58,7 +58,7 @@ def _part(
 ) -> Path: # A name beside it that nobody has
     "Where to write, after a look for what is left of others"
     place.parent.mkdir(parents=True, exist_ok=True)
-    for left in place.parent.glob('.*.part'):
+    for left in place.parent.glob(f".{16*'[0-9a-f]'}.part"): # Of ours
         with suppress(OSError):
             if time.time() - left.lstat().st_mtime < STALE: continue
             shutil.rmtree(left) if left.is_dir() and not left.is_symlink() else left.unlink()

@@ -12,7 +12,6 @@ import os
 import warnings
 from importlib import import_module
 from types import ModuleType
-from unittest.mock import patch
 
 # %% ../nbs/quiet_imports.ipynb #9b83d247
 NO_REPORTS = {'ORT_DISABLE_TELEMETRY': '1'} # What libraries ask for when they start
@@ -21,6 +20,11 @@ def import_quietly(
     name:str, # A module's full name, e.g. `fastai.basics`
 ) -> ModuleType: # The module
     "Import a module with Python's warnings turned off until it is there, and its reports to others for good"
-    with warnings.catch_warnings(), patch.dict(os.environ, NO_REPORTS):
-        warnings.simplefilter('ignore')
-        return import_module(name)
+    unset = [variable for variable in NO_REPORTS if variable not in os.environ]
+    for variable in unset: os.environ[variable] = NO_REPORTS[variable]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            return import_module(name)
+    finally:
+        for variable in unset: os.environ.pop(variable, None)

@@ -155,6 +155,8 @@ def test_another_site_starts_no_kernel(line, elsewhere, page):
     time.sleep(1)
     page.get_by_role('link', name='A nice app').click()
     page.get_by_text('Another site led here').wait_for()
+    for site in ('cross-site', 'same-site', 'nonsense'): # A page on another port of this machine is the second
+        assert get(line[0], **{'Sec-Fetch-Site': site})[0] == 403
     assert len(kernels(line[2])) == before
     page.get_by_role('link', name='Open the app').click()
     page.locator('.line-pad').wait_for(timeout=60_000)

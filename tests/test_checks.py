@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -390,3 +391,47 @@ def test_a_damaged_middle_is_found_before_training(tmp_path, ending):
         found += bool(reason)
         if not reason: training_picture(file)
     assert found or ending == 'tif' # Its pixels are not packed
+
+
+# ---- links that a stranger has put into a data set
+
+@pytest.fixture
+def strange(tmp_path):
+    "A data set with a bad picture, beside a folder that is nobody else's business"
+    (tmp_path/'ds'/'train').mkdir(parents=True)
+    (tmp_path/'home').mkdir()
+    (tmp_path/'home'/'diary').write_text('mine')
+    (tmp_path/'ds'/'train'/'bad.png').write_bytes(b'bad')
+    (tmp_path/'ds'/'_set_aside').mkdir()
+    yield tmp_path/'ds'
+    assert {p.name: p.read_text() for p in (tmp_path/'home').iterdir()} == {'diary': 'mine'}
+
+
+BAD = pd.DataFrame([dict(file='train/bad.png', problem='unreadable', detail='', aside=True)])
+
+
+@posix_only
+def test_nothing_is_set_aside_through_a_linked_folder(strange):
+    (strange/'_set_aside'/'train').symlink_to('../../home')
+    with pytest.raises(NotesError, match='behind a link'): quarantine(strange, BAD)
+    assert (strange/'train'/'bad.png').read_bytes() == b'bad'
+
+
+@posix_only
+@pytest.mark.parametrize('target', ['diary', 'new'])
+def test_no_log_is_written_through_a_link(strange, target):
+    (strange/'_set_aside'/'log.jsonl').symlink_to(f'../../home/{target}')
+    with pytest.raises(NotesError, match='is a link'): quarantine(strange, BAD)
+    with pytest.raises(NotesError, match='nothing was set aside'): restore(strange)
+    assert (strange/'train'/'bad.png').read_bytes() == b'bad'
+
+
+@posix_only
+def test_nothing_is_brought_back_through_a_link_that_was(strange):
+    "The log's first move puts a link into the data set, and its second would go through it"
+    (strange/'_set_aside'/'link').symlink_to('../../home')
+    (strange/'_set_aside'/'evil.desktop').write_text('evil')
+    moves = [{'from': 'a/evil.desktop', 'to': '_set_aside/evil.desktop'}, {'from': 'a', 'to': '_set_aside/link'}]
+    (strange/'_set_aside'/'log.jsonl').write_text(''.join(json.dumps(move) + '\n' for move in moves))
+    assert restore(strange) == ['a/evil.desktop']
+    assert (strange/'_set_aside'/'evil.desktop').read_text() == 'evil'

@@ -96,3 +96,13 @@ def test_onnxruntime_reports_to_nobody(tmp_path):
         left[words] = [file.name for file in (tmp_path/words).iterdir()]
     if not left.pop('onnxruntime'): pytest.skip('this build of onnxruntime has no reports')
     assert left == dict.fromkeys(left, [])
+
+
+def test_what_an_import_sets_in_the_environment_stays(tmp_path):
+    "Only the variable that asks for no reports is taken back, and only if nobody had set it"
+    code = ("import os; from fastbook_notes.quiet_imports import import_quietly; import_quietly('setter'); "
+            "print(os.environ.get('SET_BY_IMPORT'), os.environ.get('ORT_DISABLE_TELEMETRY'))")
+    (tmp_path/'setter.py').write_text("import os\nos.environ['SET_BY_IMPORT'] = os.environ['ORT_DISABLE_TELEMETRY']\n")
+    for given, kept in (('0', '0 0'), (None, '1 None')):
+        env = {'PYTHONPATH': os.pathsep.join([str(tmp_path), str(ROOT)]), **({'ORT_DISABLE_TELEMETRY': given} if given else {})}
+        assert python(code, tmp_path, **env).stdout.strip() == kept

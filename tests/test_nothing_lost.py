@@ -217,3 +217,24 @@ def test_what_a_release_is_checked_for():
     steps = '\n'.join(json.dumps(step) for step in release['build']['steps'])
     assert steps.index('pip_audit --path') < steps.index('upload-artifact') and 'sbom.cdx.json' in release['announce']['steps'][-1]['run']
     assert 'How to report' in (ROOT/'SECURITY.md').read_text()
+
+
+def test_only_parts_of_our_own_are_cleared_away(tmp_path):
+    "What another program hides under a name that ends on .part stays, however old"
+    from fastbook_notes.files import atomic_file
+    theirs, ours = tmp_path/'.video.part', tmp_path/f'.{16*"a"}.part'
+    for place in (theirs, ours):
+        place.mkdir()
+        (place/'thesis.txt').write_text('mine')
+        os.utime(place, (0, 0))
+    with atomic_file(tmp_path/'card.md') as part: part.write_text('new')
+    assert sorted(place.name for place in tmp_path.iterdir()) == ['.video.part', 'card.md']
+
+
+@pytest.mark.slow
+def test_predict_writes_through_no_link(trained, tmp_path):
+    place = Models(tmp_path/'here', 'predict', trained)
+    (place.folder/'mine'/'answers.unreadable.csv').symlink_to('notes.txt')
+    status, wrong = place.ends()
+    assert status == 2 and 'is a link' in wrong.splitlines()[-1], wrong
+    place.check(whole=True)

@@ -115,7 +115,7 @@ class Page(TornadoVoilaHandler):
         "Refuse what another site has caused"
         await super().prepare()
         site = self.request.headers.get('Sec-Fetch-Site')
-        if site == 'cross-site': raise HTTPError(403, 'Another site led here. This is the app itself:')
+        if site not in (None, 'same-origin', 'none'): raise HTTPError(403, 'Another site led here. This is the app itself:')
 
 class LimitedKernels(AsyncMappingKernelManager):
     "A kernel for each visitor, up to a number of them"

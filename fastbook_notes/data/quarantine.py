@@ -73,6 +73,7 @@ def _move_aside(
 ):
     "Move one file, and say so in the log"
     to = free_place(folder, f'{QUARANTINE_FOLDER}/{name}')
+    if not lies_inside(folder, to): raise NotesError(f'{to} would lie outside {folder}, behind a link; remove the link. Nothing was moved.')
     (folder/to).parent.mkdir(parents=True, exist_ok=True)
     _note(folder, {'from': name, 'to': to, 'why': why})
     (folder/name).rename(folder/to)
@@ -115,7 +116,8 @@ def _open_log(
 ):
     "Make the folder with its log, unless it is there"
     aside = folder/QUARANTINE_FOLDER
-    if aside.is_symlink(): raise NotesError(f'{aside} is a link to somewhere else; remove it, so that files can be set aside.')
+    for place in (aside, aside/LOG_FILE):
+        if place.is_symlink(): raise NotesError(f'{place} is a link to somewhere else; remove it, so that files can be set aside.')
     aside.mkdir(exist_ok=True)
     (aside/LOG_FILE).touch()
     sync(aside)
@@ -175,6 +177,7 @@ def _put_back(
     "Reverse one move, or none if that would hide another file"
     home, aside = folder/entry['from'], folder/entry['to']
     if not os.path.lexists(aside): return True
+    if not all(lies_inside(folder, entry[end]) for end in ('from', 'to')): return False # A link has come into the way since
     if os.path.lexists(home):
         if 'written' not in entry or not home.is_file() or not aside.is_file(): return False
         digests = [hashlib.sha256(file.read_bytes()).hexdigest() for file in (home, aside)]
@@ -235,7 +238,7 @@ def restore(
     folder = Path(path).expanduser().absolute()
     log = folder/QUARANTINE_FOLDER/LOG_FILE
     def check(): # Also when another process that brought everything back has let go
-        if log.parent.is_symlink() or not log.is_file():
+        if log.parent.is_symlink() or log.is_symlink() or not log.is_file():
             raise NotesError(f'There is no {log}, so nothing was set aside here; name the folder that was checked.')
     check()
     with _move_errors(folder, 'brought back from'):

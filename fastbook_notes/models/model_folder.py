@@ -254,6 +254,7 @@ def _open_model(
             if 'description' in found or file == ready:
                 yield opened, found
                 return
+        _check_file(ready)
         with safe_open(ready, framework='pt') as opened: yield opened, opened.metadata() or {}
     except (SafetensorError, OSError, KeyError, TypeError, AttributeError, RuntimeError, OverflowError) as e:
         raise ValueError(f'{MODEL_FILE} is no safetensors file') from e

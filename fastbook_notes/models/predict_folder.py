@@ -252,6 +252,8 @@ def _in_words(
 def _write(predictor, place, todo, out, table, bs, total):
     "Label what is to be done, and return how many pictures that were, and how many can't be read"
     refused, labelled, bad, text = out.with_suffix('.unreadable.csv'), 0, 0, dict(newline='', encoding='utf-8')
+    for written in (table, refused):
+        if written.is_symlink(): raise NotesError(f'{one_line(written)} is a link to somewhere else; remove it, or name another file.')
     with table.open('a', **text) as file, refused.open('w', **text) as list_, tqdm(total=total, unit='picture', leave=False) as bar:
         rows, unreadable = (csv.writer(f, lineterminator='\n') for f in (file, list_))
         if not file.tell(): rows.writerow(_columns(predictor))
