@@ -93,7 +93,7 @@ def test_onnxruntime_reports_to_nobody(tmp_path):
         (tmp_path/words).mkdir()
         python(f"import {words}; from fastbook_notes.quiet_imports import import_quietly; import_quietly('onnxruntime').SessionOptions()",
                tmp_path, TMPDIR=str(tmp_path/words))
-        left[words] = [file.name for file in (tmp_path/words).iterdir()]
+        left[words] = [file.name for file in (tmp_path/words).iterdir() if not file.name.startswith('torchinductor')] # PyTorch's own
     if not left.pop('onnxruntime'): pytest.skip('this build of onnxruntime has no reports')
     assert left == dict.fromkeys(left, [])
 
