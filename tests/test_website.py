@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import types
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -596,19 +597,41 @@ def test_what_is_live_and_what_is_not_is_told_from_the_stored_state():
     for id, models, works in cases: assert works_alone(reachable(id, models), models) == works, id
 
 
-def test_preview_serves_the_site_and_builds_it_again_when_a_file_changes(tmp_path, monkeypatch, capsys):
+@pytest.fixture
+def previewed(tmp_path, monkeypatch):
+    "A project of one page, which the preview takes for this one"
     import build
-    for name in ('nbs', 'website', 'out'): (tmp_path/name).mkdir()
-    (tmp_path/'out'/'index.html').write_text('a page')
-    for name, folder in {'NBS': 'nbs', 'HERE': 'website', 'OUT': 'out', 'ROOT': '.'}.items():
-        monkeypatch.setattr(build, name, tmp_path/folder)
-    monkeypatch.setattr(build.time, 'sleep', lambda seconds: (tmp_path/'nbs'/'new.ipynb').touch())
+    for name in ('nbs', 'website', 'out', 'fastbook_notes'): (tmp_path/name).mkdir()
+    (tmp_path/'out'/'index.html').write_text('<body>a page</body>')
+    for name, folder in {'NBS': 'nbs', 'HERE': 'website', 'OUT': 'out', 'ROOT': '.'}.items(): monkeypatch.setattr(build, name, tmp_path/folder)
+    return build
 
-    def built_again():
-        with urlopen(re.search(r'http://\S+', capsys.readouterr().out)[0]) as answer: assert answer.read() == b'a page'
-        raise KeyboardInterrupt
-    monkeypatch.setattr(build, 'build', built_again)
-    with pytest.raises(KeyboardInterrupt): build.preview(0)
+
+def test_preview_serves_the_site_and_builds_it_again_when_a_file_changes(previewed, tmp_path, monkeypatch, capsys):
+    built, served, new = [], [], tmp_path/'nbs'/'new.ipynb'
+    monkeypatch.setattr(previewed.time, 'sleep', lambda seconds: new.touch())
+
+    def build_preview(changed):
+        built.append(changed)
+        if len(built) == 1: return True
+        if len(built) == 3: raise KeyboardInterrupt
+        with urlopen(re.search(r'http://\S+', capsys.readouterr().out)[0]) as answer: served.append(answer.read())
+        new.unlink()
+        raise OSError('half written')
+    monkeypatch.setattr(previewed, 'build_preview', build_preview)
+    with pytest.raises(KeyboardInterrupt): previewed.preview(0)
+    said = capsys.readouterr()
+    assert built == [[], [str(new)], [str(new)]] and b'a page' in served[0]
+    assert 'not built after a change of nbs/new.ipynb' in said.out and 'half written' in said.err
+
+
+@pytest.mark.parametrize('status', [0, 1])
+def test_a_preview_loads_again_when_it_is_built(previewed, monkeypatch, status):
+    from smalldocs.serve import Handler
+    monkeypatch.setattr(previewed.subprocess, 'run', lambda command: types.SimpleNamespace(returncode=status))
+    monkeypatch.setattr(Handler, 'version', 7)
+    assert previewed.build_preview([]) == (status == 0) and Handler.version == 8 - status
+    assert ('location.reload' in (previewed.OUT/'index.html').read_text()) == (status == 0)
 
 
 @pytest.fixture
