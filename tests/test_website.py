@@ -603,7 +603,8 @@ def previewed(tmp_path, monkeypatch):
     import build
     for name in ('nbs', 'website', 'out', 'fastbook_notes'): (tmp_path/name).mkdir()
     (tmp_path/'out'/'index.html').write_text('<body>a page</body>')
-    for name, folder in {'NBS': 'nbs', 'HERE': 'website', 'OUT': 'out', 'ROOT': '.'}.items(): monkeypatch.setattr(build, name, tmp_path/folder)
+    for name, folder in {'NBS': 'nbs', 'HERE': 'website', 'OUT': 'out', 'ROOT': '.'}.items():
+        monkeypatch.setattr(build, name, tmp_path/folder)
     return build
 
 
