@@ -140,7 +140,7 @@ def execute(
         try: client.execute(env={**os.environ, 'FASTBOOK_NOTES_DATA': str(data)}, stderr=subprocess.DEVNULL)
         except CellExecutionError as e: failure = f'{e.ename}: {e.evalue}'
         except CellTimeoutError: failure = f'took longer than {cell_timeout:.0f} s'
-        except (DeadKernelError, RuntimeError, AssertionError) as e: failure = f'the kernel died, perhaps for want of memory ({e!r})'
+        except (DeadKernelError, RuntimeError, AssertionError) as e: failure = f'the kernel died, perhaps because memory ran out ({e!r})'
         if hasattr(client, '_async_cleanup_kernel_future'): raise KeyboardInterrupt # nbclient took the signal, and ended the kernel
     seconds = time.perf_counter() - start
     if failure: return Run(name, seconds, failure=_failure(notebook.cells, current[0], failure))
@@ -172,13 +172,13 @@ def write_run(
     _write(out/f'{name}.html', page)
 
 def run_chapter(
-    chapter:Chapter, # Which
+    chapter:Chapter, # Which to execute
     out:Path, # Where its notebook and page are written, also if it fails
     data:str='sample', # `sample`, `full` or a folder
     on_cell:Callable=lambda done, of: None, # Called with how many code cells are done, of how many
     cell_timeout:float|None=None, # Seconds that one cell may take
 ) -> Run:
-    "Execute a chapter, and leave it as a notebook and a page"
+    "Execute a chapter and write it as a notebook and a page"
     import nbformat
     notebook = nbformat.read(chapter.path, as_version=4)
     out.mkdir(parents=True, exist_ok=True)
@@ -190,7 +190,7 @@ def run_chapter(
 def stored_run(
     path:Path, # A notebook whose outputs are stored
 ) -> Run:
-    "How the execution ended whose outputs are stored in a notebook"
+    "The run whose outputs are stored in a notebook"
     import nbformat
     notebook = nbformat.read(path, as_version=4)
     return Run(path.stem, notebook.metadata.get('fastbook_notes', {}).get('run', {}).get('seconds', 0), stored_result(notebook))

@@ -1,4 +1,4 @@
-"""The pictures that a model finds hardest come first: keep, relabel or set aside, and nothing is touched before it is confirmed
+"""The pictures that a model finds hardest come first: keep, relabel or set aside, and nothing is changed before you confirm it
 
 Docs: https://fastbook-notes.github.io/fastbook_notes/apps/cleaner.html.md"""
 
@@ -67,7 +67,7 @@ def planned_changes(
     marks:dict[str, dict], # By file: `decision` (relabel or remove) and label
     folder:Path|None=None, # Holds a folder of pictures for each class; without it, no file is to be moved
 ) -> list[dict]: # For each marked picture `from`, `to` (its file before and after), `batch`, `row` and `mark`
-    "What becomes of which picture; no name is taken twice, and none that is there already"
+    "What happens to each marked picture; no name is used twice, and none that exists already"
     batch, changes, taken = secrets.token_hex(8), [], set()
     for row in rows:
         file, mark = row['file'], marks.get(row['file'])
@@ -138,7 +138,7 @@ class Cleaner(AppWidget):
         choices += [{'decision': 'relabel', 'label': label} for label in self.labels]
         for file, mark in proposal['value'].items():
             if file not in files: raise traitlets.TraitError(f'There is no picture {file}.')
-            if mark not in choices: raise traitlets.TraitError(f'{mark} is no decision; keep, remove, or relabel as a label that there is.')
+            if mark not in choices: raise traitlets.TraitError(f"{mark} isn't a decision; keep, remove or relabel.")
         return proposal['value']
 
     @property
@@ -176,7 +176,7 @@ class Cleaner(AppWidget):
     def undo(self):
         "Take the last `apply` back, in this visit or in one before; raises `NotesError` if there is none, or a file can't go back"
         changes = self._last()
-        if not changes: raise NotesError('There is nothing to undo.')
+        if not changes: raise NotesError('There is nothing to undo; apply a change first.')
         stay = restore(self._folder, batch=changes[0]['batch']) if self._move else []
         if not self._move: self._done.pop()
         back = [change for change in changes if change['from'] not in stay]
@@ -242,7 +242,7 @@ def cleaner_app(
     wrong:float=0.05, # On the sample: the share of the labels that are made wrong, so that there is something to find
     limit:int=400, # The most pictures of PETS
 ) -> Cleaner: # Shown by being the last line of a cell
-    "Clean cats and dogs, or a folder of one's own"
+    "Clean cats and dogs, or a folder of your own"
     data = str(data or default_size())
     try: path = get_dataset('PETS', data)/'images'
     except NotesError:
@@ -262,5 +262,5 @@ def cleaner_app(
 def prepare_cleaner(
     data:str|Path|None=None, # As in `cleaner_app`
 ):
-    "Have the model look at the pictures, unless it has"
+    "Compute the losses, unless they are in the cache"
     cleaner_app(data)

@@ -1,4 +1,4 @@
-"""A checkpoint after each epoch, and going on from it as if nothing had happened
+"""Keep a checkpoint after each epoch, and continue from it as if nothing had happened
 
 Docs: https://fastbook-notes.github.io/fastbook_notes/models/checkpoints.html.md"""
 
@@ -70,7 +70,7 @@ def _changes(
     before:dict|None, # From `split_items`
     now:dict|None, # The same, later
 ) -> str: # Empty if nothing has changed
-    "What became of the pictures, in a few words"
+    "What changed among the pictures, in a few words"
     def flat(items): return {name: (split, label) for split, names in (items or {}).items() for name, label in names.items()}
     before, now = flat(before), flat(now)
     both = before.keys() & now.keys()
@@ -97,13 +97,13 @@ def _bare(
 def _plain(
     value, # A number of Python's, NumPy's or PyTorch's
 ): # Python's
-    "What JSON can't write otherwise"
+    "A number that JSON can write"
     return value.item()
 
 # %% ../../nbs/models/checkpoints.ipynb #23efd412
 @contextmanager
 def _before_sigterm():
-    "Put off the signal to end until something is done; where somebody else listens to it, it is theirs"
+    "Put off SIGTERM until something is done, unless another handler is installed for it"
     ours = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     came = []
     if ours: signal.signal(signal.SIGTERM, lambda *_: came.append(True))
@@ -135,7 +135,7 @@ def _write_checkpoint(
 def _damaged(
     file:Path, # A checkpoint
 ) -> NotesError:
-    "What to say of a checkpoint that can't be read"
+    "The error for a checkpoint that can't be read"
     return NotesError(f'The checkpoint {file} is damaged; remove it, and train from the beginning.')
 
 def _read_checkpoint(
