@@ -111,6 +111,21 @@ def _failure(
     lines = [line for line in cells[index].source.splitlines() if line.strip() and not line.startswith('#|')]
     return f'cell {number} (`{lines[0] if lines else ""}`): {error}'
 
+def _failure_of(
+    client, # nbclient's, with a notebook
+    data:str, # `sample`, `full` or a folder
+) -> str: # What went wrong, or ''
+    "Execute a client's notebook; raises `KeyboardInterrupt` when told to end"
+    from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+    failure = ''
+    try: client.execute(env={**os.environ, 'FASTBOOK_NOTES_DATA': str(data)}, stderr=subprocess.DEVNULL)
+    except CellExecutionError as e: failure = f'{e.ename}: {e.evalue}'
+    except CellTimeoutError: failure = f'took longer than {client.timeout:.0f} s'
+    except (DeadKernelError, RuntimeError, AssertionError) as e: failure = f'the kernel died, perhaps because memory ran out ({e!r})'
+    if hasattr(client, '_async_cleanup_kernel_future'): raise KeyboardInterrupt # nbclient took the signal, and ended the kernel
+    return failure
+
+# %% ../nbs/chapters.ipynb #execute0
 def execute(
     notebook, # As nbformat reads it; its outputs are replaced
     name:str, # For the record
@@ -121,7 +136,6 @@ def execute(
 ) -> Run:
     "Run a notebook's cells in a fresh kernel until the end or the first error; raises `KeyboardInterrupt` when told to end"
     from nbclient import NotebookClient
-    from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
     from traitlets.config import Config
     code_cells = [i for i, cell in enumerate(notebook.cells) if cell.cell_type == 'code' and cell.source.strip()]
     current = [0]
@@ -131,17 +145,13 @@ def execute(
         current[0] = cell_index
         on_cell(sum(i < cell_index for i in code_cells), len(code_cells))
 
-    start, failure = time.perf_counter(), ''
+    start = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix='notes-', ignore_cleanup_errors=True) as sockets:
         config = Config() if os.name == 'nt' else Config(KernelManager={'transport': 'ipc', 'ip': f'{sockets}/kernel'})
         client = NotebookClient(notebook, config=config, kernel_name='python3', timeout=cell_timeout,
                                 coalesce_streams=True, on_cell_start=started,
                                 resources={'metadata': {'path': str(folder)}})
-        try: client.execute(env={**os.environ, 'FASTBOOK_NOTES_DATA': str(data)}, stderr=subprocess.DEVNULL)
-        except CellExecutionError as e: failure = f'{e.ename}: {e.evalue}'
-        except CellTimeoutError: failure = f'took longer than {cell_timeout:.0f} s'
-        except (DeadKernelError, RuntimeError, AssertionError) as e: failure = f'the kernel died, perhaps because memory ran out ({e!r})'
-        if hasattr(client, '_async_cleanup_kernel_future'): raise KeyboardInterrupt # nbclient took the signal, and ended the kernel
+        failure = _failure_of(client, data)
     seconds = time.perf_counter() - start
     if failure: return Run(name, seconds, failure=_failure(notebook.cells, current[0], failure))
     on_cell(len(code_cells), len(code_cells))

@@ -28,25 +28,18 @@ from ..errors import NotesError
 from ..files import atomic_folder, cache_folder
 
 # %% ../../nbs/apps/cleaner.ipynb #d5658ef8
-def losses_table(
-    files:list[Path], # Picture files
+def _judged_by_others(
+    features, # (n, features) of the pictures
     labels:list[str], # A label each
-    names:list[str]|None=None, # What each is called in the table; without it, the file's name
-    valid_pct:float=0.2, # The share that is called validation
-    seed:int=42, # For the piles, and for what is validation
-) -> pd.DataFrame: # file, label, prediction, loss and split (train or valid), the highest loss first
-    "What a small model says about each picture, without having been trained on it; raises `NotesError` if there are too few"
+    seed:int, # For the piles and the heads
+): # (n, classes) probabilities, the classes in sorted order
+    "What heads say about pictures, each trained on the other three of four piles"
     import torch
     from torch import nn
 
-    from fastbook_notes.production import head_learner, head_predictions, picture_features
-    classes = sorted(set(labels))
-    if len(classes) < 2 or len(files) < 8:
-        raise NotesError(f'There are {len(files)} pictures of {len(classes)} classes; the cleaner needs at least 8, of at least two.')
-    features = picture_features(files)
-    pile = np.random.default_rng(seed).permutation(len(files)) % 4
-    is_valid = np.random.default_rng(seed).permutation(len(files)) < len(files)*valid_pct
-    targets, probabilities = torch.tensor([classes.index(label) for label in labels]), torch.zeros(len(files), len(classes))
+    from fastbook_notes.production import head_learner, head_predictions
+    classes, pile = sorted(set(labels)), np.random.default_rng(seed).permutation(len(labels)) % 4
+    probabilities = torch.zeros(len(labels), len(classes))
     with torch.random.fork_rng(devices=[]):
         for number in range(4):
             torch.manual_seed(seed)
@@ -55,7 +48,24 @@ def losses_table(
             with learn.no_bar(), learn.no_logging(): learn.fit_one_cycle(8, 1e-2)
             order = [list(learn.dls.vocab).index(label) for label in classes]
             probabilities[here] = head_predictions(learn, features[here])[:, order]
-    losses = -probabilities[range(len(files)), targets].clamp(min=1e-6).log()
+    return probabilities
+
+# %% ../../nbs/apps/cleaner.ipynb #losses00
+def losses_table(
+    files:list[Path], # Picture files
+    labels:list[str], # A label each
+    names:list[str]|None=None, # What each is called in the table; without it, the file's name
+    valid_pct:float=0.2, # The share that is called validation
+    seed:int=42, # For the piles, and for what is validation
+) -> pd.DataFrame: # file, label, prediction, loss and split (train or valid), the highest loss first
+    "What a small model says about each picture, without having been trained on it; raises `NotesError` if there are too few"
+    from fastbook_notes.production import picture_features
+    classes, n = sorted(set(labels)), len(files)
+    if len(classes) < 2 or n < 8:
+        raise NotesError(f'There are {n} pictures of {len(classes)} classes; the cleaner needs at least 8, of at least two.')
+    probabilities = _judged_by_others(picture_features(files), labels, seed)
+    losses = -probabilities[range(n), list(map(classes.index, labels))].clamp(min=1e-6).log()
+    is_valid = np.random.default_rng(seed).permutation(n) < n*valid_pct
     table = pd.DataFrame({'file': names or [file.name for file in files], 'label': labels,
                           'prediction': [classes[i] for i in probabilities.argmax(1)],
                           'loss': losses.numpy().astype(float).round(4), 'split': np.where(is_valid, 'valid', 'train')})

@@ -255,9 +255,9 @@ def move_files(
     for name in (move[end] for move in moves for end in ('from', 'to')):
         if not lies_inside(folder, name): raise NotesError(f'{name} is not inside {folder}; nothing was moved; name a place in it.')
     with _move_errors(folder, 'moved with'):
-        for move in moves:
-            if not os.path.lexists(folder/move['from']): raise NotesError(f"There is no {move['from']} any more; nothing was moved; look again.")
-            if os.path.lexists(folder/move['to']): raise NotesError(f"There is another {move['to']} now; nothing was moved; look again.")
+        for start, end in ((move['from'], move['to']) for move in moves):
+            if not os.path.lexists(folder/start): raise NotesError(f'There is no {start} any more; nothing was moved, so try again.')
+            if os.path.lexists(folder/end): raise NotesError(f'There is another {end} now; nothing was moved, so try again.')
         _open_log(folder)
         _note(folder, *moves)
         try:
