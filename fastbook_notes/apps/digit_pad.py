@@ -91,7 +91,8 @@ def _trained(
             words = [sys.executable, '-c', train, game, data, aside/file.name]
             run = subprocess.run(words, capture_output=True, text=True, errors='replace')
             if run.returncode:
-                raise NotesError(f"The digits' models can't be trained: {(run.stderr.strip() or 'no reason').splitlines()[-1]}.")
+                why = (run.stderr.strip() or 'for no known reason').splitlines()[-1]
+                raise NotesError(f"The digits' models can't be trained ({why}); try other data.")
     try:
         with safe_open(file, framework='np') as stored:
             return json.loads(stored.metadata()['accuracies']), {name: stored.get_tensor(name) for name in stored.keys()}

@@ -173,7 +173,7 @@ def _check_names(
     bs:int, # Pictures at a time
 ):
     "Raise `NotesError` for what can't be done"
-    if out.suffix.lower() not in ('.csv', '.parquet'): raise NotesError(f'Predictions are .csv or .parquet files; name {out} so.')
+    if out.suffix.lower() not in ('.csv', '.parquet'): raise NotesError(f'{out} must end in .csv or .parquet; rename it.')
     if out.suffix.lower() == '.parquet':
         if find_spec('pyarrow') is None:
             raise NotesError('A .parquet file needs the package pyarrow; run `pip install pyarrow`, or write a .csv file.')
