@@ -111,6 +111,21 @@ def _failure(
     lines = [line for line in cells[index].source.splitlines() if line.strip() and not line.startswith('#|')]
     return f'cell {number} (`{lines[0] if lines else ""}`): {error}'
 
+def _failure_of(
+    client, # nbclient's, with a notebook
+    data:str, # `sample`, `full` or a folder
+) -> str: # What went wrong, or ''
+    "Execute a client's notebook; raises `KeyboardInterrupt` when told to end"
+    from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+    failure = ''
+    try: client.execute(env={**os.environ, 'FASTBOOK_NOTES_DATA': str(data)}, stderr=subprocess.DEVNULL)
+    except CellExecutionError as e: failure = f'{e.ename}: {e.evalue}'
+    except CellTimeoutError: failure = f'took longer than {client.timeout:.0f} s'
+    except (DeadKernelError, RuntimeError, AssertionError) as e: failure = f'the kernel died, perhaps because memory ran out ({e!r})'
+    if hasattr(client, '_async_cleanup_kernel_future'): raise KeyboardInterrupt # nbclient took the signal, and ended the kernel
+    return failure
+
+# %% ../nbs/chapters.ipynb #execute0
 def execute(
     notebook, # As nbformat reads it; its outputs are replaced
     name:str, # For the record
@@ -121,7 +136,6 @@ def execute(
 ) -> Run:
     "Run a notebook's cells in a fresh kernel until the end or the first error; raises `KeyboardInterrupt` when told to end"
     from nbclient import NotebookClient
-    from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
     from traitlets.config import Config
     code_cells = [i for i, cell in enumerate(notebook.cells) if cell.cell_type == 'code' and cell.source.strip()]
     current = [0]
@@ -131,17 +145,13 @@ def execute(
         current[0] = cell_index
         on_cell(sum(i < cell_index for i in code_cells), len(code_cells))
 
-    start, failure = time.perf_counter(), ''
+    start = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix='notes-', ignore_cleanup_errors=True) as sockets:
         config = Config() if os.name == 'nt' else Config(KernelManager={'transport': 'ipc', 'ip': f'{sockets}/kernel'})
         client = NotebookClient(notebook, config=config, kernel_name='python3', timeout=cell_timeout,
                                 coalesce_streams=True, on_cell_start=started,
                                 resources={'metadata': {'path': str(folder)}})
-        try: client.execute(env={**os.environ, 'FASTBOOK_NOTES_DATA': str(data)}, stderr=subprocess.DEVNULL)
-        except CellExecutionError as e: failure = f'{e.ename}: {e.evalue}'
-        except CellTimeoutError: failure = f'took longer than {cell_timeout:.0f} s'
-        except (DeadKernelError, RuntimeError, AssertionError) as e: failure = f'the kernel died, perhaps for want of memory ({e!r})'
-        if hasattr(client, '_async_cleanup_kernel_future'): raise KeyboardInterrupt # nbclient took the signal, and ended the kernel
+        failure = _failure_of(client, data)
     seconds = time.perf_counter() - start
     if failure: return Run(name, seconds, failure=_failure(notebook.cells, current[0], failure))
     on_cell(len(code_cells), len(code_cells))
@@ -172,13 +182,13 @@ def write_run(
     _write(out/f'{name}.html', page)
 
 def run_chapter(
-    chapter:Chapter, # Which
+    chapter:Chapter, # Which to execute
     out:Path, # Where its notebook and page are written, also if it fails
     data:str='sample', # `sample`, `full` or a folder
     on_cell:Callable=lambda done, of: None, # Called with how many code cells are done, of how many
     cell_timeout:float|None=None, # Seconds that one cell may take
 ) -> Run:
-    "Execute a chapter, and leave it as a notebook and a page"
+    "Execute a chapter and write it as a notebook and a page"
     import nbformat
     notebook = nbformat.read(chapter.path, as_version=4)
     out.mkdir(parents=True, exist_ok=True)
@@ -190,7 +200,7 @@ def run_chapter(
 def stored_run(
     path:Path, # A notebook whose outputs are stored
 ) -> Run:
-    "How the execution ended whose outputs are stored in a notebook"
+    "The run whose outputs are stored in a notebook"
     import nbformat
     notebook = nbformat.read(path, as_version=4)
     return Run(path.stem, notebook.metadata.get('fastbook_notes', {}).get('run', {}).get('seconds', 0), stored_result(notebook))

@@ -188,7 +188,7 @@ def check_command(
     apply: Annotated[bool, typer.Option('--apply', help='Move the bad files into _set_aside/ below the folder.')] = False,
     undo: Annotated[bool, typer.Option('--undo', help='Move back what was set aside.')] = False,
 ):
-    "Look for files that are no pictures, duplicates, leaks and missing labels; exit status 1 if there is something."
+    "Look for files that aren't pictures, duplicates, leaks and missing labels; exit status 1 if there is something."
     from rich.table import Table
     from rich.text import Text
 
@@ -197,11 +197,10 @@ def check_command(
     if undo:
         left = restore(folder)
         if not left: return print('Everything is back where it was.')
-        return print(f'All but {len(left)} files are back. In _set_aside/ stay, because another file is in their place or the log '
-                     "doesn't know them: "
-                     f"{one_line(', '.join(left))}.")
+        return print(f'All but {len(left)} files are back. These stay in _set_aside/, because another file is in their place or the log '
+                     f"doesn't list them: {one_line(', '.join(left))}.")
     findings = check_dataset(folder)
-    if findings.empty: return print(f'{one_line(folder)}: nothing is amiss.')
+    if findings.empty: return print(f'{one_line(folder)}: nothing is wrong.')
     table = Table('file', 'problem', 'detail', '--apply')
     for row in findings.itertuples():
         table.add_row(*(Text(one_line(text)) for text in (row.file, row.problem, row.detail, 'sets it aside' if row.aside else '')))

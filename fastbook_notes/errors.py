@@ -1,4 +1,4 @@
-"""What a person is told when something is amiss: one line that says what, where, and how to mend it
+"""What a person is told when something goes wrong: one line that says what, where, and how to fix it
 
 Docs: https://fastbook-notes.github.io/fastbook_notes/errors.html.md"""
 
@@ -11,7 +11,7 @@ __all__ = ['one_line', 'NotesError']
 def one_line(
     text, # Anything, for example a file's name
 ) -> str: # Printable, in one line
-    "Text for a screen: `\\n` in place of a line break, `\\xe9` in place of a byte that is no UTF-8"
+    "Printable text in one line: `\\n` stands for a line break, `\\xe9` for a byte that isn't UTF-8"
     def shown(character):
         if character.isprintable(): return character
         if '\udc80' <= character <= '\udcff': return f'\\x{ord(character) - 0xdc00:02x}'
@@ -20,7 +20,7 @@ def one_line(
 
 # %% ../nbs/errors.ipynb #2600a297
 class NotesError(Exception):
-    "Something that the person at the keyboard can mend, said in one line"
+    "Something that the person at the keyboard can fix, described in one line"
 
     def __init__(self, *message): super().__init__(*map(one_line, message))
 

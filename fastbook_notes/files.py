@@ -56,7 +56,7 @@ def sync(
 def _part(
     place:Path, # A file or folder that is to be
 ) -> Path: # A name beside it that nobody has
-    "Where to write, after a look for what is left of others"
+    "A new name to write to; what killed processes left beside it is removed first"
     place.parent.mkdir(parents=True, exist_ok=True)
     for left in place.parent.glob(f".{16*'[0-9a-f]'}.part"): # Of ours
         with suppress(OSError):

@@ -1,4 +1,4 @@
-"""Import a library without warnings that its reader can do nothing about, and without reports to its makers
+"""Import a library without warnings that a reader can do nothing about, and without telemetry
 
 Docs: https://fastbook-notes.github.io/fastbook_notes/quiet_imports.html.md"""
 
@@ -14,12 +14,12 @@ from importlib import import_module
 from types import ModuleType
 
 # %% ../nbs/quiet_imports.ipynb #9b83d247
-NO_REPORTS = {'ORT_DISABLE_TELEMETRY': '1'} # What libraries ask for when they start
+NO_REPORTS = {'ORT_DISABLE_TELEMETRY': '1'} # Environment variables that libraries read when they are imported
 
 def import_quietly(
     name:str, # A module's full name, e.g. `fastai.basics`
 ) -> ModuleType: # The module
-    "Import a module with Python's warnings turned off until it is there, and its reports to others for good"
+    "Import a module with Python's warnings turned off meanwhile, and its telemetry for good; raises `ImportError` if there is none"
     unset = [variable for variable in NO_REPORTS if variable not in os.environ]
     for variable in unset: os.environ[variable] = NO_REPORTS[variable]
     try:

@@ -171,7 +171,7 @@ def _same_start(
     if process.count == 1: return
     starts = [None]*process.count
     distributed.all_gather_object(starts, done)
-    if len(set(starts)) > 1: raise NotesError('Not all machines see the same unfinished training; let --out be a folder that they share.')
+    if len(set(starts)) > 1: raise NotesError('Not all machines see the same unfinished training; set --out to a folder that they share.')
 
 # %% ../nbs/train.ipynb #d98d6d09
 VALIDATION_FILE = 'validation.json'
@@ -244,12 +244,12 @@ def train_chapter(
     processes:int|None=None, # How many processes there should be; None takes what there is
     report:Callable=print, # Is told how it goes, in the first process
 ) -> dict: # The settings, the names of the classes, and what was measured
-    "Train a chapter's model and keep it in a folder; raises `NotesError` for what a person can mend"
+    "Train a chapter's model and keep it in a folder; raises `NotesError` for what a person can fix"
     chapter, out = find_chapter(str(chapter)), Path(out)
     recipe, process = recipe_of(chapter), this_process(processes)
     epochs, size = recipe.epochs if epochs is None else epochs, recipe.size if size is None else size
     if epochs < 1 or size < 8:
-        raise NotesError(f'{epochs} epochs with pictures of {size} pixels a side teach nothing; give at least 1, and 8.')
+        raise NotesError(f'{epochs} epochs with pictures of {size} pixels a side teach nothing; give at least 1 epoch and 8 pixels.')
     settings = dict(chapter=chapter.number, data=_data_name(data), architecture=arch, epochs=epochs, size=size)
     with locked(out) if process.is_first else nullcontext():
         done = _begin(out, settings, resume)
@@ -265,7 +265,7 @@ def _prepare(
     done:int, # Epochs, from `_begin`
     process:Process, # Which process this is
 ) -> tuple[Path, Learner]: # The data set's folder, and a learner that can be trained and saved
-    "Make the data and the learner ready; raises `NotesError` for what a person can mend"
+    "Make the data and the learner ready; raises `NotesError` for what a person can fix"
     _same_start(done, process)
     with local_main_process_first(process): path = get_dataset(chapter.dataset, settings['data'])
     set_seed(42)

@@ -64,7 +64,8 @@ def test_twins_with_different_labels_are_for_a_person(tmp_path):
     root = make_pets(tmp_path/'pets')
     shutil.copyfile(root/'train'/'cat'/'0.png', root/'train'/'dog'/'x.png')
     found = check_dataset(root)
-    assert list(found.problem) == ['twin with another label'] and quarantine(root, found) == 0 and not (root/QUARANTINE_FOLDER).exists()
+    assert list(found.problem) == ['duplicate with another label'] and quarantine(root, found) == 0
+    assert not (root/QUARANTINE_FOLDER).exists()
 
 
 def test_the_copy_for_validation_stays(tmp_path):
@@ -314,7 +315,7 @@ def test_names_that_are_no_utf8(tmp_path, command):
     (root/'train'/'dog'/'[red]two\nlines.png').write_bytes(b'bad')
     shutil.copyfile(root/'train'/'cat'/'0.png', odd[:-5] + b'2.png')
     found = check_dataset(root)
-    assert set(found.problem) == {'no picture', 'duplicate'}
+    assert set(found.problem) == {'not a picture', 'duplicate'}
     said = []
     assert len(usable_pictures(found.file.map(root.joinpath), said.append)) == 1 and '\\xe9_1.png' in said[0] and said[0].isprintable()
     with pytest.raises(NotesError) as error: usable_pictures([os.fsdecode(odd)])
@@ -337,7 +338,7 @@ def test_what_lies_behind_a_link_is_looked_at_and_stays(tmp_path):
     (tmp_path/'elsewhere'/'1.png').write_bytes(b'bad')
     (root/'train'/'cat'/'more').symlink_to(tmp_path/'elsewhere')
     found = check_dataset(root)
-    assert ('train/cat/more/1.png', 'no picture', False) in set(found[['file', 'problem', 'aside']].itertuples(index=False, name=None))
+    assert ('train/cat/more/1.png', 'not a picture', False) in set(found[['file', 'problem', 'aside']].itertuples(index=False, name=None))
     assert quarantine(root, found) == 0 and (tmp_path/'elsewhere'/'1.png').exists()
 
 

@@ -229,7 +229,7 @@ REFUSED = {
     'cuts_without_parts': 'broke off', 'stalls': '', 'never_answers': '', 'says_too_much': 'bytes', 'says_too_little': 'bytes',
     'endless': 'more than', 'huge': 'bytes', '403': '403', '404': '404', '410': '410', '500': '500', '204': '204',
     'redirects_in_a_circle': 'redirect', 'redirects_to_a_file': 'redirect', 'redirects_to_ftp': 'redirect', 'redirects_to_nothing': '302',
-    'login_page': 'bytes', 'damaged': 'not the file', 'empty': 'bytes', 'no_http': '', 'cut_chunks': '', 'bad_chunks': '', 'nowhere': ''}
+    'login_page': 'bytes', 'damaged': 'expected file', 'empty': 'bytes', 'no_http': '', 'cut_chunks': '', 'bad_chunks': '', 'nowhere': ''}
 
 
 @pytest.mark.slow
@@ -413,7 +413,7 @@ def test_full_sets_are_had_by_fastais_own_check(publish, tmp_path, name, how):
 
 
 @pytest.mark.parametrize('change, words', [
-    (lambda data: data[:1000] + bytes([data[1000] ^ 1]) + data[1001:], 'not the file'),
+    (lambda data: data[:1000] + bytes([data[1000] ^ 1]) + data[1001:], "isn't the expected file"),
     (lambda data: data[:2_000_000] + bytes([data[2_000_000] ^ 1]) + data[2_000_001:], 'damaged'),
     (lambda data: data[:-1], 'bytes in place of'),
     (lambda data: data + b'\0', 'bytes in place of')], ids=['in the first MiB', 'behind it', 'too short', 'too long'])
@@ -624,7 +624,7 @@ def test_a_wrong_archive_is_not_kept(address, tmp_path):
     Server.files['bad.tgz'] = DATA[:2000]
     with pytest.raises(BadArchive): fetch_archive(f'{address}/good/bad.tgz', tmp_path/'set')
     assert left_in(tmp_path) == []
-    with pytest.raises(NotesError, match='not the file'):
+    with pytest.raises(NotesError, match="isn't the expected file"):
         fetch_archive(f'{address}/good/file', tmp_path/'set', expected=(len(DATA), '0'*32))
     assert left_in(tmp_path) == []
 

@@ -131,7 +131,7 @@ def without_a_cell(notebook) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize('path', [path for path in NOTEBOOKS if 'apps' not in path.parts], ids=notebook_name)
+@pytest.mark.parametrize('path', NOTEBOOKS, ids=notebook_name)
 def test_numbers_have_a_cell(path):
     assert without_a_cell(nbformat.read(path, as_version=4)) == []
 

@@ -182,7 +182,7 @@ def test_the_glow_lies_where_the_model_says(pages, site, name):
 
 def test_what_is_no_picture_is_said_in_a_line(pages):
     page = pages('cats')
-    for name, data, why in (('list.txt', b'eggs, milk', 'no picture that this browser can open'), ('none.jpg', b'', 'it is empty'),
+    for name, data, why in (('list.txt', b'eggs, milk', "isn't a picture that this browser can open"), ('none.jpg', b'', 'it is empty'),
                             ('phone.heic', encoded(scene(), 'HEIF'), 'it is HEIC')):
         said = ask(page, name, data)
         assert said.startswith(f'{name}: ') and why in said and '\n' not in said

@@ -125,12 +125,12 @@ REFUSED = {
     'an open quote in a large table': (b'fname,labels,is_valid\n1.png,"cat,1\n' + b'2.png,cat,0\n'*50_000,
                                        'a quote in line 2 that is not closed'),
     'Russian': ('fname,labels,is_valid\n1.png,кошка,1\n'.encode('cp1251'),
-                "no UTF-8 text (see its line 2); save it again as CSV with the encoding UTF-8, in Excel as 'CSV UTF-8'"),
-    'Polish': ('fname;labels;is_valid\n1.png;pies łaciaty;1\n'.encode('cp1250'), 'no UTF-8 text'),
-    'Chinese': ('fname,labels,is_valid\n1.png,黑猫,1\n'.encode('gbk'), 'no UTF-8 text'),
-    'DOS': ('fname;labels;is_valid\n1.png;Köter;1\n'.encode('cp850'), 'no UTF-8 text'),
-    'half a UTF-16 character': (as_csv().encode('utf-16')[:-1], 'no UTF-8 text'),
-    'a spreadsheet': (b'PK\x03\x04' + bytes(range(256)), 'no UTF-8 text'),
+                "isn't UTF-8 text (see its line 2); save it again as CSV with the encoding UTF-8, in Excel as 'CSV UTF-8'"),
+    'Polish': ('fname;labels;is_valid\n1.png;pies łaciaty;1\n'.encode('cp1250'), "isn't UTF-8 text"),
+    'Chinese': ('fname,labels,is_valid\n1.png,黑猫,1\n'.encode('gbk'), "isn't UTF-8 text"),
+    'DOS': ('fname;labels;is_valid\n1.png;Köter;1\n'.encode('cp850'), "isn't UTF-8 text"),
+    'half a UTF-16 character': (as_csv().encode('utf-16')[:-1], "isn't UTF-8 text"),
+    'a spreadsheet': (b'PK\x03\x04' + bytes(range(256)), "isn't UTF-8 text"),
 }
 
 

@@ -708,7 +708,7 @@ def teaching(visit):
     names.nth(1).wait_for()
     for number, name in enumerate(('cat', 'dog')): names.nth(number).fill(name)
     assert 'words for “cat”' in page.locator('.teaching .class').first.inner_text() and 'body.onnx.gz' not in page.asked
-    assert page.locator('.teaching .loading button').inner_text() == 'Load the model (10.3 MB)' # As the page says above
+    assert page.locator('.teaching .loading button').inner_text() == 'Load the model (10.3 MB)'
     give(page, 0, 'Siamese', 'Bengal', 'Persian', 'Ragdoll')
     give(page, 1, 'beagle', 'pug', 'samoyed', 'boxer')
     learned(page, 'cat, dog from 8 photos')
@@ -773,7 +773,7 @@ def test_teaching_by_keyboard(teaching):
     learned(teaching, 'cat, dog from 8 photos')
     teaching.locator('.teaching .class input[type=file][multiple]').first.set_input_files(
         [{'name': 'list.txt', 'mimeType': 'text/plain', 'buffer': b'eggs'}])
-    teaching.locator('.problem', has_text='list.txt: it is no picture that this browser can open').wait_for(timeout=60_000)
+    teaching.locator('.problem', has_text="list.txt: it isn't a picture that this browser can open").wait_for(timeout=60_000)
 
 
 def test_photos_are_dropped_and_pasted_into_a_class(teaching):

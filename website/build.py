@@ -29,7 +29,7 @@ OUT, MODULES = ROOT/'_docs', HERE/'node_modules'
 
 
 class BuildError(Exception):
-    "What the person who builds can mend, in one line"
+    "Something that the person who builds the site can fix, in one line"
 
 
 def fetch_front_end():
@@ -38,9 +38,9 @@ def fetch_front_end():
     if done.exists() and done.read_text() == wanted: return
     npm = shutil.which('npm')
     if not npm:
-        raise BuildError('the front-end files are not here, and neither is npm to fetch them; install Node.js 18 or newer and build again.')
+        raise BuildError('the front-end files are missing, and so is npm, which fetches them; install Node.js 18 or newer and build again.')
     if subprocess.run([npm, 'ci', '--no-progress'], cwd=HERE, stdout=subprocess.DEVNULL).returncode:
-        raise BuildError('npm could not fetch the front-end files; it says why above. This needs a network, once.')
+        raise BuildError("npm couldn't fetch the front-end files, for the reason above; connect to a network and build again.")
     done.write_text(wanted)
 
 
@@ -162,13 +162,13 @@ def list_external_links(out:Path):
 
 
 def mend_sitemap(out:Path):
-    "Without times, which are those of the build"
+    "The sitemap without times, which are those of the build"
     path = out/'sitemap.xml'
     path.write_text(re.sub(r'\s*<lastmod>.*?</lastmod>', '', path.read_text(encoding='utf-8')), encoding='utf-8')
 
 
 def mend_twins(out:Path):
-    "HTML in the Markdown twins without the marks that the renderer wants around it"
+    "HTML in the Markdown copies of pages, without the marks that the renderer wants around it"
     for path in out.rglob('*.llms.md'):
         path.write_text(re.sub(r'`````\{=html\}\n(.*?)\n`````', r'\1', path.read_text(encoding='utf-8'), flags=re.DOTALL), encoding='utf-8')
 
@@ -195,7 +195,7 @@ def keep_used_icons(out:Path):
 
 
 def mend_styles(out:Path):
-    "Without fonts from elsewhere"
+    "Styles without fonts from other hosts"
     for path in out.glob('site_libs/**/*.css'):
         text = path.read_text(encoding='utf-8')
         path.write_text(re.sub(r'@import\s+(url\([^)]*\)|"[^"]*"|\'[^\']*\')\s*;', '', text), encoding='utf-8')

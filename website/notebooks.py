@@ -133,7 +133,7 @@ def run_it(page:Notebook) -> str: # Markdown
 
 
 def ran_with(page:Notebook) -> str:
-    "Data, time and versions of the stored run"
+    "A sentence on the data, time and versions of the stored run"
     versions = ', '.join(f'{name} {version}' for name, version in page.run.get('versions', {}).items())
     data = page.data or f"the {page.run.get('data', 'sample')} data"
     seconds = page.run.get('seconds') or 0
@@ -246,7 +246,7 @@ def works_alone(ids:list[str], models:dict) -> bool:
 
 
 ANSWERING = ('cat_or_dog', 'breeds', 'labels') # The pages in which a model answers; see answering.py
-NEEDS_PYTHON = 'This widget needs Python, which a page does not have; here is what it showed last. It works in the notebook.'
+NEEDS_PYTHON = 'This widget needs Python, which a web page does not have. Here is what it showed last; it works in the notebook.'
 
 
 def widget(data:dict, fallback:str, page:Notebook, folder:Path) -> str|None: # Markdown; None if there is nothing to show

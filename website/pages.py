@@ -91,7 +91,7 @@ def overviews(pages:list[Notebook], folder:Path) -> dict[str, str]: # Markdown b
     tools = '\n\n'.join(f'## {label}\n\n{cards(inside, folder)}' for label, inside in rooms.items() if inside)
     made = {'all-chapters.md': ('Chapters', 'Six chapters, each a notebook that ran', cards(chapters, folder)),
             'all-apps.md': ('Apps', 'Prototypes that grow from the chapters, in the page or on your own machine', cards(apps, folder)),
-            'all-tools.md': ('Tools', 'What chapters and apps stand on, by room', tools)}
+            'all-tools.md': ('Tools', 'What chapters and apps are built on, by room', tools)}
     return {name: f'---\ntitle: {title}\ndescription: {about}\ntoc: false\n---\n\n{text}\n'
             for name, (title, about, text) in made.items()}
 

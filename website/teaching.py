@@ -1,4 +1,4 @@
-"""What the page Teach it yourself has of its own: the words that a class can start from, pictures to try, and the description that a taught
+"""What only the page Teach it yourself has: the words that a class can start from, pictures to try, and the description that a taught
 model is given. Its body and its engine are those of the other pages."""
 import hashlib
 import io
@@ -62,8 +62,8 @@ def write_teaching(folder:Path, predictor:Predictor, told:dict):
     rows, packed = words()
     pictures = {breed: f'{plain(breed).replace(" ", "-")}.jpg' for breed in (*SAMPLES['cat'], *SAMPLES['dog'], *TO_TRY)}
     own = dict(words=dict(app='Teach it yourself', pick='Choose photos to ask about', mostBytes=told['words']['mostBytes'],
-                          limits='They stay on this device, too. An answer stays as it was given when you teach on.'),
-               about='It always answers with one of your classes, also when a photo shows none of them.',
+                          limits='They stay on this device, too. If you teach it more, earlier answers stay as they were.'),
+               about='It always answers with one of your classes, even when a photo shows none of them.',
                names=[], layers=[], note='', temperature=1.0, strength=ANCHOR, description=description(predictor), installed=LITE0_SHA256,
                starts=dict(file=f'words.bin?{hashlib.sha256(packed).hexdigest()[:8]}', bytes=len(packed), rows=rows),
                samples={name: [pictures[breed] for breed in breeds] for name, breeds in SAMPLES.items()},

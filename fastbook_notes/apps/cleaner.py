@@ -1,4 +1,4 @@
-"""The pictures that a model finds hardest come first: keep, relabel or set aside, and nothing is touched before it is confirmed
+"""The pictures that a model finds hardest come first: keep, relabel or set aside, and nothing is changed before you confirm it
 
 Docs: https://fastbook-notes.github.io/fastbook_notes/apps/cleaner.html.md"""
 
@@ -28,25 +28,18 @@ from ..errors import NotesError
 from ..files import atomic_folder, cache_folder
 
 # %% ../../nbs/apps/cleaner.ipynb #d5658ef8
-def losses_table(
-    files:list[Path], # Picture files
+def _judged_by_others(
+    features, # (n, features) of the pictures
     labels:list[str], # A label each
-    names:list[str]|None=None, # What each is called in the table; without it, the file's name
-    valid_pct:float=0.2, # The share that is called validation
-    seed:int=42, # For the piles, and for what is validation
-) -> pd.DataFrame: # file, label, prediction, loss and split (train or valid), the highest loss first
-    "What a small model says about each picture, without having been trained on it; raises `NotesError` if there are too few"
+    seed:int, # For the piles and the heads
+): # (n, classes) probabilities, the classes in sorted order
+    "What heads say about pictures, each trained on the other three of four piles"
     import torch
     from torch import nn
 
-    from fastbook_notes.production import head_learner, head_predictions, picture_features
-    classes = sorted(set(labels))
-    if len(classes) < 2 or len(files) < 8:
-        raise NotesError(f'There are {len(files)} pictures of {len(classes)} classes; the cleaner needs at least 8, of at least two.')
-    features = picture_features(files)
-    pile = np.random.default_rng(seed).permutation(len(files)) % 4
-    is_valid = np.random.default_rng(seed).permutation(len(files)) < len(files)*valid_pct
-    targets, probabilities = torch.tensor([classes.index(label) for label in labels]), torch.zeros(len(files), len(classes))
+    from fastbook_notes.production import head_learner, head_predictions
+    classes, pile = sorted(set(labels)), np.random.default_rng(seed).permutation(len(labels)) % 4
+    probabilities = torch.zeros(len(labels), len(classes))
     with torch.random.fork_rng(devices=[]):
         for number in range(4):
             torch.manual_seed(seed)
@@ -55,7 +48,24 @@ def losses_table(
             with learn.no_bar(), learn.no_logging(): learn.fit_one_cycle(8, 1e-2)
             order = [list(learn.dls.vocab).index(label) for label in classes]
             probabilities[here] = head_predictions(learn, features[here])[:, order]
-    losses = -probabilities[range(len(files)), targets].clamp(min=1e-6).log()
+    return probabilities
+
+# %% ../../nbs/apps/cleaner.ipynb #losses00
+def losses_table(
+    files:list[Path], # Picture files
+    labels:list[str], # A label each
+    names:list[str]|None=None, # What each is called in the table; without it, the file's name
+    valid_pct:float=0.2, # The share that is called validation
+    seed:int=42, # For the piles, and for what is validation
+) -> pd.DataFrame: # file, label, prediction, loss and split (train or valid), the highest loss first
+    "What a small model says about each picture, without having been trained on it; raises `NotesError` if there are too few"
+    from fastbook_notes.production import picture_features
+    classes, n = sorted(set(labels)), len(files)
+    if len(classes) < 2 or n < 8:
+        raise NotesError(f'There are {n} pictures of {len(classes)} classes; the cleaner needs at least 8, of at least two.')
+    probabilities = _judged_by_others(picture_features(files), labels, seed)
+    losses = -probabilities[range(n), list(map(classes.index, labels))].clamp(min=1e-6).log()
+    is_valid = np.random.default_rng(seed).permutation(n) < n*valid_pct
     table = pd.DataFrame({'file': names or [file.name for file in files], 'label': labels,
                           'prediction': [classes[i] for i in probabilities.argmax(1)],
                           'loss': losses.numpy().astype(float).round(4), 'split': np.where(is_valid, 'valid', 'train')})
@@ -67,7 +77,7 @@ def planned_changes(
     marks:dict[str, dict], # By file: `decision` (relabel or remove) and label
     folder:Path|None=None, # Holds a folder of pictures for each class; without it, no file is to be moved
 ) -> list[dict]: # For each marked picture `from`, `to` (its file before and after), `batch`, `row` and `mark`
-    "What becomes of which picture; no name is taken twice, and none that is there already"
+    "What happens to each marked picture; no name is used twice, and none that exists already"
     batch, changes, taken = secrets.token_hex(8), [], set()
     for row in rows:
         file, mark = row['file'], marks.get(row['file'])
@@ -138,7 +148,7 @@ class Cleaner(AppWidget):
         choices += [{'decision': 'relabel', 'label': label} for label in self.labels]
         for file, mark in proposal['value'].items():
             if file not in files: raise traitlets.TraitError(f'There is no picture {file}.')
-            if mark not in choices: raise traitlets.TraitError(f'{mark} is no decision; keep, remove, or relabel as a label that there is.')
+            if mark not in choices: raise traitlets.TraitError(f"{mark} isn't a decision; keep, remove or relabel.")
         return proposal['value']
 
     @property
@@ -176,7 +186,7 @@ class Cleaner(AppWidget):
     def undo(self):
         "Take the last `apply` back, in this visit or in one before; raises `NotesError` if there is none, or a file can't go back"
         changes = self._last()
-        if not changes: raise NotesError('There is nothing to undo.')
+        if not changes: raise NotesError('There is nothing to undo; apply a change first.')
         stay = restore(self._folder, batch=changes[0]['batch']) if self._move else []
         if not self._move: self._done.pop()
         back = [change for change in changes if change['from'] not in stay]
@@ -185,7 +195,7 @@ class Cleaner(AppWidget):
         with self.hold_sync():
             self.rows, self.undoable = sorted(rows, key=lambda row: (-row['loss'], row['file'])), bool(self._last())
             self.marks = {file: mark for file, mark in self.marks.items() if file not in gone} | {c['from']: c['mark'] for c in back}
-        if stay: raise NotesError(f"{len(stay)} can't go back, because another file is in their place: {', '.join(stay)}.")
+        if stay: raise NotesError(f"{len(stay)} can't go back, because other files are in their place: {', '.join(stay)}; move those away.")
 
     def receive(self, request, buffers):
         "Do what a page asks for; what can't be done is said there"
@@ -242,7 +252,7 @@ def cleaner_app(
     wrong:float=0.05, # On the sample: the share of the labels that are made wrong, so that there is something to find
     limit:int=400, # The most pictures of PETS
 ) -> Cleaner: # Shown by being the last line of a cell
-    "Clean cats and dogs, or a folder of one's own"
+    "Clean cats and dogs, or a folder of your own"
     data = str(data or default_size())
     try: path = get_dataset('PETS', data)/'images'
     except NotesError:
@@ -262,5 +272,5 @@ def cleaner_app(
 def prepare_cleaner(
     data:str|Path|None=None, # As in `cleaner_app`
 ):
-    "Have the model look at the pictures, unless it has"
+    "Compute the losses, unless they are in the cache"
     cleaner_app(data)

@@ -1,4 +1,4 @@
-"""One process has the model, and the processes of all visitors ask it
+"""One process holds the model, and the processes of all visitors ask it
 
 Docs: https://fastbook-notes.github.io/fastbook_notes/apps/desk.html.md"""
 
@@ -55,7 +55,7 @@ class RemoteDesk:
 
     def _failed(self, request):
         kind = 'failed' if request['kind'] == 'hello' else 'problem'
-        return {'kind': kind, 'text': 'the model has ended, perhaps for want of memory; try again, or a smaller picture.'}, []
+        return {'kind': kind, 'text': 'the model has ended, perhaps because memory ran out; try again, or choose a smaller picture.'}, []
 
 # %% ../../nbs/apps/desk.ipynb #45f081ca
 def _reply(answer, line):

@@ -30,7 +30,7 @@ def _overlaps(
     old:int, # How many pixels there are
     new:int, # How many there are to be
 ) -> np.ndarray: # (new, old) each row adds up to 1
-    "By which share each old pixel is part of a new one"
+    "The share of each new pixel that each old one contributes"
     edges = np.arange(new + 1)*old/new
     ends = np.minimum(edges[1:, None], np.arange(1, old + 1)) - np.maximum(edges[:-1, None], np.arange(old))
     return ends.clip(0)*new/old
@@ -71,7 +71,7 @@ def _data_for(
     game:str, # One of `GAMES`
     data:str, # `sample`, `full` or a folder
 ) -> tuple[str, Path]: # 'sample' where the folder is of another data set; the data set's folder
-    "Whoever brings a folder of their own brings one data set; the other game is played with the sample"
+    "A game's data; if a folder of your own isn't the game's data set, the sample takes its place"
     try: return data, get_dataset(GAMES[game][0], data)
     except NotesError:
         if data in ('sample', 'full'): raise
@@ -91,13 +91,14 @@ def _trained(
             words = [sys.executable, '-c', train, game, data, aside/file.name]
             run = subprocess.run(words, capture_output=True, text=True, errors='replace')
             if run.returncode:
-                raise NotesError(f"The digits' models can't be trained: {(run.stderr.strip() or 'no reason').splitlines()[-1]}.")
+                why = (run.stderr.strip() or 'for no known reason').splitlines()[-1]
+                raise NotesError(f"The digits' models can't be trained ({why}); try other data.")
     try:
         with safe_open(file, framework='np') as stored:
             return json.loads(stored.metadata()['accuracies']), {name: stored.get_tensor(name) for name in stored.keys()}
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as e:
         raise NotesError(f"The kept models in {file} can't be read ({type(e).__name__}); "
-                         'remove that folder, and they are trained again.') from e
+                         'remove that folder, and start again to train them anew.') from e
 
 def digit_models(
     data:str|Path|None=None, # `sample`, `full` or a folder; without it, the environment's `FASTBOOK_NOTES_DATA`, else `sample`

@@ -64,7 +64,7 @@ class LinePad(LiveFigure):
 def line_pad(
     **kwargs # What `LinePad` takes besides the points, e.g. `lr=0.1`
 ) -> LinePad: # Shown by being the last line of a cell
-    "The line on the points of chapter 1's `noisy_line`, made here as there, since to import the chapter takes 400 MB"
+    "The line on the points of chapter 1's `noisy_line`, made here in the same way, because importing the chapter loads fastai"
     rng = np.random.default_rng(42)
     x = np.sort(rng.uniform(0, 4, 40))
     return LinePad(x, 2*x + 3 + rng.normal(0, 0.5, 40), **kwargs)

@@ -46,7 +46,7 @@ function render({ model, el }) {
   };
   const upload = async (files) => {
     problems.replaceChildren();
-    if (!files.length) { problem("What was dropped", "it is no file; save the picture first, then choose it."); return; }
+    if (!files.length) { problem("What was dropped", "it isn't a file; save the picture first, then choose it."); return; }
     if (files.length > MOST_FILES) { problem(`${files.length} files`, `at most ${MOST_FILES} are looked at in one go; choose fewer.`); return; }
     const round = rounds; // Clearing the answers drops what still waits
     for (const file of files) {

@@ -39,7 +39,7 @@ def heat_picture(
     places:np.ndarray, # (rows, columns) from 0 to 1
     size:tuple[int, int], # Width and height, pixels
 ) -> Image.Image: # RGBA: red where it matters, clear where it doesn't
-    "A map to be laid over a picture"
+    "A heat map to lay over a picture"
     grey = Image.fromarray((255*np.asarray(places, dtype='float32')).astype('uint8'))
     smooth = np.asarray(grey.resize(size, Image.Resampling.BICUBIC), dtype=float)/255
     red = np.zeros((*smooth.shape, 4), 'uint8')
@@ -105,7 +105,7 @@ class Guide:
 
     @cached_property
     def find_neither(self) -> Callable|None:
-        "What says that a picture shows none of the classes; most drawings do, in ImageNet's words, so a model of drawings has none"
+        "Finds pictures that show none of the classes; None for a model of drawings, because ImageNet has other words for most drawings"
         if self.several or self.drawn: return None
         from fastbook_notes.models.neither import neither_finder
         return neither_finder(self.predictor)
@@ -113,7 +113,7 @@ class Guide:
     def neither_sentence(self,
         word:str, # ImageNet's
     ) -> str:
-        "That a picture shows none of the classes"
+        "A sentence that says that a picture shows none of the classes"
         from fastbook_notes.models.neither import neither_sentence
         names = self.predictor.names
         return neither_sentence(word, [_spoken(name) for name in names], 'breeds' if set(names) <= set(BREEDS) else 'classes')
@@ -125,7 +125,7 @@ class Guide:
 
     @cached_property
     def looked(self) -> bool:
-        "Whether it can be seen where the model looked"
+        "Whether the page can show where the model looked"
         if self.several: return False
         try: self.predictor.heatmap(Image.new('RGB', (32, 32)), self.predictor.vocab[0])
         except NotesError: return False
@@ -287,7 +287,7 @@ def find_guide(
 
 # %% ../../nbs/apps/picture_app.ipynb #c3aaef03
 def _desk(chapter, data):
-    "The desk of the server that runs this notebook, or one of our own"
+    "The desk of the server that runs this notebook, or a new one if there is none"
     return RemoteDesk(os.environ[DESK]) if os.environ.get(DESK) else Desk(lambda: find_guide(chapter, data))
 
 def cat_or_dog_app(
@@ -310,7 +310,7 @@ def labels_app(
 
 # %% ../../nbs/apps/picture_app.ipynb #c9e73407
 def main():
-    "Be the desk of a server; the arguments are a chapter's number and the file that says where the desk is"
+    "Run the desk of a server; the arguments are a chapter's number and the file that says where the desk is"
     threading.Thread(target=lambda: (sys.stdin.buffer.read(), os._exit(0)), daemon=True).start()
     chapter, place = sys.argv[1:]
     threading.Thread(target=RemoteDesk(place).answer, args=({'kind': 'hello'},), daemon=True).start()

@@ -109,7 +109,7 @@ def _step_of(
     if isinstance(layer, nn.BatchNorm1d):
         scale = layer.weight/(layer.running_var + layer.eps).sqrt()
         return 'scale', layer.num_features, layer.num_features, scale, layer.bias - layer.running_mean*scale
-    raise NotesError(f'The head has a layer {type(layer).__name__} in a place where a page in the browser has none; train another head.')
+    raise NotesError(f"The head has a layer {type(layer).__name__}, which a page in the browser can't compute there; train another head.")
 
 def head_steps(
     head:nn.Module, # Of a model

@@ -1,4 +1,4 @@
-"""Questions at the end of a chapter, written as data, and judged where they are read
+"""Questions at the end of a chapter, written as data, and judged in the reader's browser
 
 Docs: https://fastbook-notes.github.io/fastbook_notes/apps/quiz.html.md"""
 
@@ -42,13 +42,13 @@ class Question:
 
     @property
     def choices(self) -> list[dict]:
-        "All answers in an order that is mixed, and always the same"
+        "All answers, in a shuffled order that is always the same"
         answers = [dict(text=text, why=why, right=(text, why) == tuple(self.right)) for text, why in (self.right, *self.wrong)]
         return Random(self.id).sample(answers, len(answers))
 
 # %% ../../nbs/apps/quiz.ipynb #43c1fdb0
 class Quiz(AppWidget):
-    "Questions to check oneself with; raises `NotesError` if there are none, or two are the same"
+    "Questions to check yourself with; raises `NotesError` if there are none, or two are the same"
     _esm, _css = front_end('parts.js', 'quiz.js'), front_end('apps.css', 'quiz.css')
     name = traitlets.Unicode().tag(sync=True) # Under which answers are kept
     questions = traitlets.List().tag(sync=True) # As the front end reads them
@@ -67,7 +67,7 @@ class Quiz(AppWidget):
 
     @property
     def right(self) -> int:
-        "How many questions are answered rightly"
+        "How many questions are answered correctly"
         return sum(question['choices'][self.answers[question['id']]]['right'] for question in self.questions
                    if question['id'] in self.answers)
 

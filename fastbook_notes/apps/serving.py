@@ -115,7 +115,7 @@ def public_place(
     parts = urlsplit(base_url)
     whole = parts.scheme in ('http', 'https') and parts.hostname
     if not whole and not (base_url.startswith('/') and not parts.netloc) or parts.query or parts.fragment:
-        raise NotesError(f'{base_url} is no place for an app; use a path as /pets/, or an address as https://example.org/pets/.')
+        raise NotesError(f"{base_url} can't be the place of an app; use a path such as /pets/, or an address such as https://example.org/pets/.")
     path = parts.path.strip('/')
     return f'/{path}/' if path else '/', [parts.hostname] if whole else []
 
@@ -188,7 +188,7 @@ def _wait(
     address:str, # Its address
     heard:deque[str], # Its last lines
 ):
-    "Until Voilà answers; raises `NotesError` if it ends before, or takes too long"
+    "Wait until Voilà answers; raises `NotesError` if it ends before that, or takes too long"
     start = time.monotonic()
     while time.monotonic() - start < 120:
         if process.poll() is not None:

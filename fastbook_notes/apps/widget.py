@@ -41,7 +41,7 @@ def with_fallback(
 _SENSELESS = ArithmeticError, KeyError, TypeError, ValueError, TraitError
 
 class AppWidget(anywidget.AnyWidget):
-    "A widget that takes nothing from a browser but the traits that are tagged `asked`, and the messages that `requests` describes"
+    "A widget that accepts nothing from a browser but the traits tagged `asked` and the messages that `requests` describes"
     requests = TypeAdapter(None) # What pydantic makes of a message before `receive` gets it
     in_words, in_html = '', '' # What is seen where no widget can be shown
 
@@ -55,7 +55,7 @@ class AppWidget(anywidget.AnyWidget):
         self.receive(request, msg['buffers'])
 
     def set_state(self, sync_data):
-        "Take over what may be asked for; the browser gets back what is right instead of a value that isn't"
+        "Accept what a browser may ask for; in place of a wrong value, the browser gets the right one back"
         if not isinstance(sync_data, dict): return
         for name in self.traits(asked=True).keys() & sync_data.keys():
             try: super().set_state({name: sync_data[name]})

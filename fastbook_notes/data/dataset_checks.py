@@ -34,7 +34,7 @@ _SPLITS = {'train': 'training', 'training': 'training', 'valid': 'validation', '
 class Item:
     "A picture of a data set"
     name:str # Its path inside the folder, with `/` between the parts
-    label:str # What it is labelled, '' if nothing says
+    label:str # Its label, '' if it has none
     split:str # `training`, `validation` or ''
     reason:str = '' # Why it can't be opened, or ''
     digest:str = '' # SHA-256 of its bytes
@@ -44,7 +44,7 @@ class Item:
 def _item(
     name:str, # A picture's path inside the folder
 ) -> Item:
-    "What a picture's path says of it"
+    "A picture's label and split, as its path tells them"
     *folders, file = PurePosixPath(name).parts
     by_name, _, number = PurePosixPath(file).stem.rpartition('_')
     by_folder = folders[-1] if folders and folders[-1] not in ('images', *_SPLITS) else ''
@@ -55,7 +55,7 @@ def _item(
 def _table(
     folder:Path, # A data set
 ) -> tuple[pd.DataFrame|None, list[TableProblem]]: # None if there is no table, or none that can be understood
-    "A data set's table, and what is amiss with it"
+    "A data set's table, and what is wrong with it"
     if not (folder/TABLE_FILE).is_file(): return None, []
     try:
         table = read_table(folder)
@@ -67,7 +67,7 @@ def _table(
 def _in_train(
     name:str, # As a table has it
 ) -> str: # A path inside the data set
-    "Where a picture lies that a table names"
+    "The path of a picture that a table names"
     return (PurePosixPath('train')/name).as_posix() if not name.startswith('/') else f'train/{name}'
 
 # %% ../../nbs/data/dataset_checks.ipynb #f785da03
@@ -122,8 +122,8 @@ def _relation(
     other:Item, # One that stays
     same:bool, # Whether they are identical
 ) -> str: # A problem
-    "The problem that a duplicate makes"
-    if item.label != other.label: return 'twin with another label'
+    "The problem that a duplicate causes"
+    if item.label != other.label: return 'duplicate with another label'
     if item.split != other.split: return 'leak' if same else 'likely leak'
     return 'duplicate' if same else 'near-duplicate'
 
@@ -132,7 +132,7 @@ def _closest(
     prints:np.ndarray, # (pictures, 768) float32
     block:int=512, # How many are compared with all at once
 ) -> Iterator[tuple]: # The number of a picture, of the earlier one that is most like it, and their cosine
-    "For each picture the one before it that looks most alike"
+    "For each picture, the one before it that looks most like it"
     for start in range(0, len(prints), block):
         rows = prints[start:start + block]
         cosines = rows @ prints[:start + len(rows)].T
@@ -140,10 +140,10 @@ def _closest(
         for row, closest in enumerate(cosines.argmax(1)): yield start + row, closest, cosines[row, closest]
 
 # %% ../../nbs/data/dataset_checks.ipynb #e92ef8a9
-def _twins(
+def _duplicates(
     items:list[Item], # Those that could be opened; validation first
 ) -> list[tuple]: # (name, problem, detail)
-    "What looks like another picture that comes before it"
+    "Pictures that look like one that comes before them"
     found, first = [], {}
     for item in items:
         other = first.setdefault(item.digest, item)
@@ -155,15 +155,15 @@ def _twins(
     return found
 
 # %% ../../nbs/data/dataset_checks.ipynb #419d7599
-PROBLEMS = {'no picture': True, 'duplicate': True, 'leak': True, 'label without picture': True, 'twin with another label': False,
+PROBLEMS = {'not a picture': True, 'duplicate': True, 'leak': True, 'label without picture': True, 'duplicate with another label': False,
             'likely leak': False, 'near-duplicate': False, 'class of one picture': False, 'picture without label': False,
             'table': False, 'other file': False}
 
 def _table_findings(
     problems:list[TableProblem], # Of the table
-    bad:set[str], # Names of the files that are no pictures
+    bad:set[str], # Names of the files that aren't pictures
 ) -> list[tuple]: # (name, problem, detail)
-    "What is amiss with the table"
+    "What is wrong with the table"
     found = []
     for problem in problems:
         name = _in_train(problem.name) if problem.name.strip() else TABLE_FILE
@@ -201,7 +201,7 @@ def _as_table(
     folder:Path, # A data set
     found:list[tuple], # (name, problem, detail)
 ) -> pd.DataFrame: # What `check_dataset` returns
-    "Findings, with what may be moved first; a file behind a link is never moved, but a row can be taken out of a table"
+    "Findings, those that may be moved first; a file behind a link is never moved, but its row can be taken out of the table"
     certain = {name for name, problem, _ in found if PROBLEMS[problem] and lies_inside(folder, name)}
     rows = [(*row, row[1] == 'label without picture' or PROBLEMS[row[1]] and row[0] in certain) for row in found]
     rows.sort(key=lambda row: (not row[3], row[1], row[0]))
@@ -219,7 +219,7 @@ def check_dataset(
     if not items: raise NotesError(f"There are no pictures in {folder}; give a folder with {', '.join(sorted(PICTURE_ENDINGS))} files.")
     _examine_all(folder, items)
     good, bad = [item for item in items if not item.reason], {item.name: item.reason for item in items if item.reason}
-    found = [(name, 'no picture', reason) for name, reason in bad.items()] + _twins(good) + _table_findings(problems, set(bad))
+    found = [(name, 'not a picture', reason) for name, reason in bad.items()] + _duplicates(good) + _table_findings(problems, set(bad))
     if table is not None or not problems: found += _label_findings(good, table)
     return _as_table(folder, found + _other_files(folder, items))
 
@@ -227,7 +227,7 @@ def check_dataset(
 def unusable_reason(
     file:str|Path, # Any path
 ) -> str: # '' if training can use it
-    "Why a file isn't a picture"
+    "Why a file can't be used as a picture"
     try: open_picture(file)
     except BadPicture as e: return e.reason
     return ''
@@ -237,7 +237,7 @@ def usable_pictures(
     files:Iterable, # Paths
     report:Callable=print, # Is told in one line what was left out, if anything was
 ) -> list: # Those that can be trained on
-    "Leave out files that are no pictures; raises `NotesError` if none is left"
+    "Leave out files that aren't pictures; raises `NotesError` if none is left"
     files = list(files)
     with ThreadPoolExecutor() as threads: reasons = list(threads.map(unusable_reason, files))
     bad = [one_line(f'{Path(file).name} ({reason})') for file, reason in zip(files, reasons) if reason]
@@ -245,5 +245,5 @@ def usable_pictures(
         raise NotesError(f'None of the {len(files)} files is a picture, e.g. {bad[0]}; give a folder with pictures.')
     if bad:
         some = ', '.join(bad[:3]) + (' and others' if len(bad) > 3 else '')
-        report(f'Left out {len(bad)} of {len(files)} files that are no pictures: {some}; `fastbook-notes data check` says more.')
+        report(f"Left out {len(bad)} of {len(files)} files that aren't pictures: {some}; `fastbook-notes data check` says more.")
     return [file for file, reason in zip(files, reasons) if not reason]

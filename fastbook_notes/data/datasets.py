@@ -131,9 +131,9 @@ def _missing_table(folder):
 # %% ../../nbs/data/datasets.ipynb #ecd0c815
 @dataclass(frozen=True)
 class Dataset:
-    "A data set of fastai's: how its sample is made, how a folder is checked, and what one may do with the pictures"
+    "One of fastai's data sets: how its sample is made, how a folder is checked, and under which licence the pictures are"
     folder:str # The folder that fastai's archive unpacks to
-    layout:str # What the folder must hold, for people
+    layout:str # What the folder must hold, in words
     missing:Callable # What a folder lacks, or ''
     write_sample:Callable # Writes the sample into a new folder
     drawn:bool # Whether the sample is drawn
@@ -175,7 +175,7 @@ def _dataset(
 def _source(
     module:ModuleType, # A module or a package
 ) -> str: # Of a package, the source of all its modules
-    "The source that a module was made from"
+    "The source code of a module or a package"
     file = Path(module.__file__)
     files = sorted(file.parent.rglob('*.py')) if file.name == '__init__.py' else [file]
     return ''.join(file.read_text(encoding='utf-8') for file in files)
@@ -202,7 +202,7 @@ def _sample(name):
 # %% ../../nbs/data/datasets.ipynb #43f454cb
 def absolute_path(
     path:str|Path, # May begin with `~`
-) -> Path: # Absolute; with the `~` still in it if nothing says where that home is
+) -> Path: # Absolute; with the `~` still in it if that home directory isn't known
     "A path with its home directory in place of `~`"
     try: return Path(path).expanduser().absolute()
     except RuntimeError: return Path(path).absolute()
@@ -229,7 +229,7 @@ def _full(name):
     archive = base/'archive'/f'{dataset.folder}.tgz'
     try: place = fetch_archive(url, base/'data'/dataset.folder, dataset.folder, archive, known_archive(url))
     except NotesError as e:
-        raise NotesError(f"The full {name} could not be had: {str(e).rstrip('.')}. `fastbook-notes data get {name} --size full` tries "
+        raise NotesError(f"The full {name} couldn't be fetched: {str(e).rstrip('.')}. `fastbook-notes data get {name} --size full` tries "
                          "again; size='sample' or a folder of your own needs no network.") from e
     if missing := dataset.missing(place):
         raise NotesError(f'The full {name} in {place} is not whole: {missing} is missing; remove that folder and fetch it again.')
@@ -238,7 +238,7 @@ def _full(name):
 # %% ../../nbs/data/datasets.ipynb #b9c68c22
 def _unpacked(
     archive:Path, # One of fastai's, as it was downloaded
-    dataset:Dataset, # Whose it is
+    dataset:Dataset, # The data set that it holds
 ) -> Path: # The folder in it
     "An archive, unpacked into the cache once"
     stat = archive.stat()
@@ -268,7 +268,7 @@ def get_dataset(
     name:str, # `MNIST_SAMPLE`, `MNIST`, `PETS` or `PASCAL_2007`
     size:str|Path|None=None, # 'sample', 'full' or a folder; without one, `default_size()`
 ) -> Path: # A folder in fastai's layout
-    "The folder of a data set's pictures; raises `NotesError` if there is no such set or it can't be had"
+    "The folder of a data set, built or downloaded if need be; raises `NotesError` if there is no such set or it can't be fetched"
     _dataset(name)
     size = size or default_size()
     if size == 'sample': return _sample(name)
@@ -308,5 +308,5 @@ def describe_dataset(
 def is_sample(
     path:str|Path, # What `get_dataset` returned
 ) -> bool: # False for the full set and for a person's own folder
-    "Whether a data set is the sample, of which a chapter knows what it holds"
+    "Whether a data set is the sample, whose contents a chapter knows"
     return describe_dataset(path).endswith('sample)')

@@ -46,7 +46,7 @@ def progress_bar(
 
 # %% ../../nbs/data/downloads.ipynb #3f5ea3b1
 class _Refused(Exception):
-    "Why a file can't be had, to be said after its address"
+    "Why a file can't be fetched, worded to follow its address"
 
 TRIES = 5 # Attempts in a row that bring nothing
 TIMEOUT = 30 # Seconds of silence after which an attempt has failed
@@ -145,13 +145,13 @@ def _attempt(session, url, part, size, most, bar):
 def _line(
     text:object, # An exception, or anything else
 ) -> str: # At most 120 characters
-    "What somebody else's text says, in one line"
+    "The first line of somebody else's text, shortened and printable"
     return ''.join(c for c in (str(text).strip().splitlines() or [''])[0][:120] if c.isprintable())
 
 def _reason(
     error:Exception, # What an attempt ended in
 ) -> str: # At most 120 characters
-    "What is behind an error, in a few words"
+    "The cause of an error, in a few words"
     if isinstance(error, requests.exceptions.InvalidSchema): return 'a redirect leads from https or http to something else'
     if isinstance(error, urllib3.exceptions.ProtocolError): return 'the connection broke off'
     while inner := error.__cause__ or error.__context__: error = inner
@@ -159,7 +159,7 @@ def _reason(
 
 # %% ../../nbs/data/downloads.ipynb #bac2c3b0
 def _download(url, part, size, most):
-    "Fetch a file in as many attempts as it is worth"
+    "Fetch a file, trying again as long as attempts bring new bytes; raises `_Refused` if they don't"
     passing = requests.ConnectionError, requests.Timeout, urllib3.exceptions.HTTPError
     best, tries = 0, TRIES
     with _session(url) as session, progress_bar(total=size, desc=part.stem[1:], unit='B', unit_scale=True) as bar:
@@ -188,7 +188,7 @@ def _fetch(url, file, expected, most):
     _download(url, part, size, size or most)
     if not _matches(part, expected):
         _forget(part)
-        raise _Refused('is not the file that is wanted, by its size or its first MiB; try again later, or check the address')
+        raise _Refused("isn't the expected file: its size or its first MiB differs; try again later, or check the address")
     sync(part)
     part.replace(file)
     sync(file.parent)
@@ -201,7 +201,7 @@ def fetch(
     expected:tuple[int, str]|None=None, # Bytes, and the MD5 of the first MiB, as `known_archive` has them
     most:int=10_000_000_000, # Bytes that it may have if nothing is expected
 ) -> Path: # The file
-    "Fetch a file whole and verified, going on where an earlier attempt stopped; raises `NotesError` if it can't be had"
+    "Fetch a file whole and verified, going on where an earlier attempt stopped; raises `NotesError` if it can't be fetched"
     file = Path(file)
     if not url.startswith(('http://', 'https://')):
         raise NotesError(f'{_line(url)} is not an address that files are fetched from; give one that begins with https://.')
@@ -213,7 +213,7 @@ def fetch(
 
 # %% ../../nbs/data/downloads.ipynb #5c600f88
 class BadArchive(NotesError):
-    "An archive that is damaged, or that would do something else than unpack files into its folder"
+    "An archive that is damaged, or that would do anything but unpack files into its folder"
 
 _OPENERS = {b'\x1f\x8b': gzip.open, b'BZh': bz2.open, b'\xfd7zXZ': lzma.open}
 _MAX_RATIO, _MIN_MEMBER, _MAX_READ = 100, 64, 1 << 24
@@ -223,12 +223,12 @@ class _Limited:
     def __init__(self, opened, most): self.opened, self.most, self.tell = opened, most, opened.tell
 
     def seek(self, place):
-        if not 0 <= place <= self.most: raise BadArchive('it is a bomb: it unpacks to very much more than its size')
+        if not 0 <= place <= self.most: raise BadArchive('it is a bomb: it unpacks to far more than its size')
         return self.opened.seek(place)
 
     def read(self, n):
         if not 0 <= n <= _MAX_READ: raise BadArchive('a header in it has an impossible size')
-        if self.tell() > self.most: raise BadArchive('it is a bomb: it unpacks to very much more than its size')
+        if self.tell() > self.most: raise BadArchive('it is a bomb: it unpacks to far more than its size')
         return self.opened.read(n)
 
 # %% ../../nbs/data/downloads.ipynb #17edb5fe
@@ -267,7 +267,7 @@ def _extract(
             tar.extractall(folder, filter=_file_filter(opened.most, size//_MIN_MEMBER + 1000))
             opened.seek(tar.offset)
         while block := opened.read(1 << 20):
-            if block.strip(b'\0'): raise BadArchive('there is something behind its end')
+            if block.strip(b'\0'): raise BadArchive('there is something after its end')
 
 # %% ../../nbs/data/downloads.ipynb #be1b5f5d
 _NAMES = errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENOTEMPTY, errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ
@@ -281,7 +281,7 @@ def _archive_errors(
     except Exception as e:
         if isinstance(e, OSError) and e.errno not in (None, *_NAMES): raise
         what = e if isinstance(e, BadArchive) else f'it is damaged or no archive ({_line(e) or type(e).__name__})'
-        raise BadArchive(f'The archive {archive} is not unpacked: {what}; fetch it again, or get it in another way.') from e
+        raise BadArchive(f"The archive {archive} can't be unpacked: {what}; fetch it again, or get it in another way.") from e
 
 def _unpack(archive, place, inner, most=10_000_000_000):
     "Unpack an archive whose place is locked and empty"

@@ -88,7 +88,7 @@ def _png_excess(data:bytes) -> str:
     return 'chunks'
 
 def _gif_excess(data:bytes) -> str:
-    "Comments before the first frame are put together block by block"
+    "Add up the comments before the first frame, which Pillow joins block by block"
     at = 13 + (3 << ((data[10] & 7) + 1) if data[10] & 0x80 else 0)
     start = at
     while data[at:at + 1] == b'!':
@@ -99,7 +99,7 @@ def _gif_excess(data:bytes) -> str:
     return ''
 
 def _bmp_excess(data:bytes) -> str:
-    "Pillow decodes run lengths in Python"
+    "Measure run-length encoded pictures, which Pillow decodes in Python"
     if len(data) < 34 or data[30] not in (1, 2): return ''
     width, height = struct.unpack('<ii', data[18:26])
     return 'compressed pixels' if abs(width*height) > 2_000_000 or len(data) > 4_000_000 else ''
@@ -129,6 +129,6 @@ _EXCESS = {'JPEG': _jpeg_excess, 'PNG': _png_excess, 'GIF': _gif_excess, 'BMP': 
 def excess_of(
     data:bytes, # A whole file
 ) -> str: # For example 'scans' or 'header data', or '' for a picture that can safely be decoded
-    "What a file has too much of"
+    "What a picture file has too much of, if anything"
     check = _EXCESS.get(format_of(data))
     return check(data) if check else ''

@@ -44,7 +44,7 @@ _LITTER = frozenset(('__MACOSX', '_set_aside', '@eaDir', '$RECYCLE.BIN'))
 def _is_litter(
     name:str, # Of a file or a folder, without those above it
 ) -> bool:
-    "Whether a name is hidden, or that of something a program left behind"
+    "Whether a file or folder is hidden, or something that a program left behind"
     return name in _LITTER or name.startswith('.') and name not in ('.', '..')
 
 def is_picture(
@@ -80,7 +80,7 @@ def _walk(
     folder:Path, # One that exists
     passed:Counter, # Is filled in
 ) -> Iterator[str]:
-    "The names that `walk_pictures` promises"
+    "The names that `walk_pictures` returns"
     top, waiting, seen = os.path.realpath(folder), [''], set()
     while waiting:
         place = waiting.pop()
@@ -164,7 +164,7 @@ def _read(
     try:
         kind = os.stat(file)
         if stat.S_ISDIR(kind.st_mode): raise BadPicture(name, 'it is a folder', 'give a picture file')
-        if not stat.S_ISREG(kind.st_mode): raise BadPicture(name, 'it is no ordinary file', 'give a picture file')
+        if not stat.S_ISREG(kind.st_mode): raise BadPicture(name, "it isn't an ordinary file", 'give a picture file')
         _check_bytes(kind.st_size, name)
         with open(file, 'rb') as opened: return opened.read(MAX_BYTES)
     except FileNotFoundError as e: raise BadPicture(name, 'there is no such file', 'check its name and folder') from e
@@ -187,7 +187,7 @@ def _reason(
 
 # %% ../../nbs/data/pictures.ipynb #f82ee1eb
 class _NoWarnings:
-    "No warnings while anybody is inside, from whichever thread"
+    "No warnings while any thread is inside"
     def __init__(self): self.lock, self.inside, self.filters = Lock(), 0, None
 
     def __enter__(self):

@@ -1,4 +1,4 @@
-"""Bad files are moved out of a data set's way, never deleted, and everything can be put back to the byte
+"""Bad files are moved aside, never deleted, and everything can be put back byte for byte
 
 Docs: https://fastbook-notes.github.io/fastbook_notes/data/quarantine.html.md"""
 
@@ -30,7 +30,7 @@ def lies_inside(
     folder:Path, # A data set
     name:str, # A path inside it, or so a table or a log says
 ) -> bool: # Also false if a link lies on the way
-    "Whether a name is that of a place in the folder itself"
+    "Whether a name leads to a place in the folder itself"
     if not isinstance(name, str) or not name or '\0' in name: return False
     path = PurePath(name)
     if path.anchor or '..' in path.parts: return False
@@ -71,7 +71,7 @@ def _move_aside(
     name:str, # A file's path inside it
     why:str, # For the log
 ):
-    "Move one file, and say so in the log"
+    "Note a move in the log, then make it"
     to = free_place(folder, f'{QUARANTINE_FOLDER}/{name}')
     if not lies_inside(folder, to): raise NotesError(f'{to} would lie outside {folder}, behind a link; remove the link. Nothing was moved.')
     (folder/to).parent.mkdir(parents=True, exist_ok=True)
@@ -152,7 +152,7 @@ def _entry(
 def _read_log(
     folder:Path, # A data set
 ) -> tuple[list[dict], list[int]]: # The moves in their order, and the numbers of damaged lines
-    "The log; raises `NotesError` if a line of it would move a file out of the folder"
+    "The log; raises `NotesError` if a line of it isn't one that quarantine writes"
     log, entries, damaged = folder/QUARANTINE_FOLDER/LOG_FILE, [], []
     for number, line in enumerate(log.read_bytes().split(b'\n'), 1):
         if not line.strip(): continue
@@ -233,7 +233,7 @@ def restore(
     path:str|Path, # A data set
     report:Callable=print, # Is told which lines of the log are damaged
     batch:str|None=None, # Only what `move_files` moved under this name
-) -> list[str]: # What stays in `_set_aside/`, since there is another file in its place or the log doesn't say where that is
+) -> list[str]: # What stays in `_set_aside/`: another file is in its place, or the log doesn't list it
     "Reverse all that `quarantine` and `move_files` did; raises `NotesError` if that can't be done"
     folder = Path(path).expanduser().absolute()
     log = folder/QUARANTINE_FOLDER/LOG_FILE
@@ -253,11 +253,11 @@ def move_files(
     "Move files inside a data set, all or none; raises `NotesError` if that can't be done"
     folder = Path(path).absolute()
     for name in (move[end] for move in moves for end in ('from', 'to')):
-        if not lies_inside(folder, name): raise NotesError(f'{name} is no place inside {folder}; nothing was moved.')
+        if not lies_inside(folder, name): raise NotesError(f'{name} is not inside {folder}; nothing was moved; name a place in it.')
     with _move_errors(folder, 'moved with'):
-        for move in moves:
-            if not os.path.lexists(folder/move['from']): raise NotesError(f"There is no {move['from']} any more; nothing was moved.")
-            if os.path.lexists(folder/move['to']): raise NotesError(f"There is another {move['to']} now; nothing was moved.")
+        for start, end in ((move['from'], move['to']) for move in moves):
+            if not os.path.lexists(folder/start): raise NotesError(f'There is no {start} any more; nothing was moved, so try again.')
+            if os.path.lexists(folder/end): raise NotesError(f'There is another {end} now; nothing was moved, so try again.')
         _open_log(folder)
         _note(folder, *moves)
         try:

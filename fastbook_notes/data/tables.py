@@ -1,4 +1,4 @@
-"""One reading of `train.csv` for training, checking and chapters: the text that stands in it, or one line that says what is amiss
+"""Read `train.csv` in the same way for training, checking and chapters: as the text that is in it, or as one line that says what is wrong
 
 Docs: https://fastbook-notes.github.io/fastbook_notes/data/tables.html.md"""
 
@@ -28,14 +28,14 @@ def _decoded(
     data:bytes, # Of a table
     file:Path|str, # For the error
 ) -> tuple[str, str]: # Its text, with the mark if it has one, and the encoding
-    "Bytes as text; raises `NotesError` if the encoding can't be told"
+    "Bytes as text; raises `NotesError` if the encoding isn't clear"
     codec = next((codec for mark, codec in _MARKS.items() if data.startswith(mark)), 'utf-8')
     try: return data.decode(codec), codec
     except UnicodeDecodeError as e:
         western, central = (data.decode(page, 'replace') for page in ('cp1252', 'cp1250'))
         if codec == 'utf-8' and western == central and not re.search(rb'[\x80-\xbf]|[\xc0-\xff]{3}', data): return western, 'cp1252'
         line = data[:e.start].count(b'\n') + 1
-        raise NotesError(f"{file} is no UTF-8 text (see its line {line}); save it again as CSV with the encoding UTF-8, "
+        raise NotesError(f"{file} isn't UTF-8 text (see its line {line}); save it again as CSV with the encoding UTF-8, "
                          "in Excel as 'CSV UTF-8'.") from e
 
 # %% ../../nbs/data/tables.ipynb #3f3f28e9
@@ -79,7 +79,7 @@ def _records(
 def _names(
     header:list[str], # Fields
     file:Path|str, # For the errors
-) -> list[str]: # Without blanks around them; pandas' name for a column that has none
+) -> list[str]: # Without spaces around them; pandas' name for a column that has none
     "The names of a table's columns; raises `NotesError` if one is missing, or is there twice"
     names = [name.strip() or f'Unnamed: {i}' for i, name in enumerate(header)]
     if absent := [column for column in COLUMNS if column not in names]:

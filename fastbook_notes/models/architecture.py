@@ -153,7 +153,7 @@ def build_model(
 def describe_architecture(
     learn, # A fastai learner
 ) -> dict: # The fields of an `Architecture`
-    "Which architecture a learner's body is; raises `NotesError` if it has no body and head, or if nobody knows"
+    "Which architecture a learner's body is; raises `NotesError` if it has no body and head, or no known architecture"
     model, arch = learn.model, getattr(learn, 'arch', None)
     if not isinstance(model, nn.Sequential) or len(model) != 2 or arch is None:
         raise NotesError('A model folder holds a body and a head, and this learner has something else; '

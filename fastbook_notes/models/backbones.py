@@ -47,7 +47,7 @@ _TORCHVISION = {arch.__name__: arch for arch in model_meta}
 def find_arch(
     name:str|Callable, # `lite0`, `resnet34`, a timm name, or a function that makes a model
 ) -> str|Callable: # What fastai's `vision_learner` takes
-    "Look an architecture up by name; raises `NotesError` if nobody knows it"
+    "Look an architecture up by name; raises `NotesError` if there is none of that name"
     if callable(name): return name
     if name == 'lite0': return LITE0
     if name in _TORCHVISION: return _TORCHVISION[name]
@@ -59,10 +59,10 @@ def find_arch(
 # %% ../../nbs/models/backbones.ipynb #99020195
 def _weights_error(
     name:str, # The architecture that was asked for
-    reason:object, # Why its weights can't be had
+    reason:object, # Why its weights can't be loaded
 ) -> NotesError:
-    "What to tell whoever asked for weights that can't be had"
-    return NotesError(f"The pretrained weights of {name} can't be had ({reason}); "
+    "The error for weights that can't be loaded"
+    return NotesError(f"The pretrained weights of {name} can't be loaded ({reason}); "
                       "use lite0, whose weights are installed with this package, connect to a network, or pass pretrained=False.")
 
 def _check_hub(
@@ -102,7 +102,7 @@ def pretrained_learner(
     pretrained:bool=True, # Begin with ImageNet's weights and train only the head until unfrozen?
     **kwargs
 ) -> Learner: # Its body is frozen if it is pretrained; its channels lie last in memory
-    "fastai's `vision_learner` by name, laid out as processors like it; raises `NotesError` if the weights can't be had"
+    "fastai's `vision_learner` by name, in the memory layout that CPUs prefer; raises `NotesError` if the weights can't be loaded"
     learn = _learner(dls, arch, pretrained, **kwargs)
     learn.model.to(memory_format=torch.channels_last)
     return learn

@@ -16,12 +16,13 @@ from ..errors import NotesError
 # %% ../../nbs/models/calibration.ipynb #076ff09c
 def expected_calibration_error(
     probabilities:Tensor, # (n, classes) 0 to 1
-    targets:Tensor, # (n,) class numbers, of which the highest probability should tell; or (n, classes) of 0 and 1, for several labels
+    targets:Tensor, # (n,) class numbers, to compare with the likeliest class; or (n, classes) of 0 and 1, for several labels
     bins:int=10, # Of equal width
 ) -> float: # 0 to 1
     "By how much probabilities and shares of right answers differ, on average; raises `NotesError` if the targets don't fit"
     if not len(targets) or len(probabilities) != len(targets) or targets.ndim > 1 and probabilities.shape != targets.shape:
-        raise NotesError(f"Targets of shape {tuple(targets.shape)} don't fit probabilities of shape {tuple(probabilities.shape)}.")
+        raise NotesError(f"Targets of shape {tuple(targets.shape)} don't fit probabilities of shape "
+                         f'{tuple(probabilities.shape)}; give one target, or one row of them, for each row of probabilities.')
     probabilities, targets = (x.detach().cpu().as_subclass(Tensor) for x in (probabilities, targets))
     said, answers = (probabilities, None) if targets.ndim > 1 else probabilities.max(1)
     right = (targets if answers is None else answers == targets).double().flatten()
@@ -42,7 +43,8 @@ def calibrate(
 ) -> tuple[float|list[float], Tensor]: # Temperature, a list of them for several labels; (classes,) what to add to activations first
     "The temperatures and shifts with the lowest loss; raises `NotesError` if the targets don't fit"
     if not len(targets) or targets.ndim != 1 + several or several and targets.shape != activations.shape:
-        raise NotesError(f"Targets of shape {tuple(targets.shape)} don't fit activations of shape {tuple(activations.shape)}.")
+        raise NotesError(f"Targets of shape {tuple(targets.shape)} don't fit activations of shape {tuple(activations.shape)}; "
+                         'give one target, or one row of them, for each row of activations.')
     x = activations.detach().cpu().as_subclass(Tensor).double()
     targets = targets.cpu().as_subclass(Tensor)
     scale = torch.zeros(x.shape[1] if several else 1, dtype=torch.double, requires_grad=True)

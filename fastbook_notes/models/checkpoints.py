@@ -1,4 +1,4 @@
-"""A checkpoint after each epoch, and going on from it as if nothing had happened
+"""Keep a checkpoint after each epoch, and continue from it as if nothing had happened
 
 Docs: https://fastbook-notes.github.io/fastbook_notes/models/checkpoints.html.md"""
 
@@ -70,7 +70,7 @@ def _changes(
     before:dict|None, # From `split_items`
     now:dict|None, # The same, later
 ) -> str: # Empty if nothing has changed
-    "What became of the pictures, in a few words"
+    "What changed among the pictures, in a few words"
     def flat(items): return {name: (split, label) for split, names in (items or {}).items() for name, label in names.items()}
     before, now = flat(before), flat(now)
     both = before.keys() & now.keys()
@@ -97,13 +97,13 @@ def _bare(
 def _plain(
     value, # A number of Python's, NumPy's or PyTorch's
 ): # Python's
-    "What JSON can't write otherwise"
+    "A number that JSON can write"
     return value.item()
 
 # %% ../../nbs/models/checkpoints.ipynb #23efd412
 @contextmanager
 def _before_sigterm():
-    "Put off the signal to end until something is done; where somebody else listens to it, it is theirs"
+    "Put off SIGTERM until something is done, unless another handler is installed for it"
     ours = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     came = []
     if ours: signal.signal(signal.SIGTERM, lambda *_: came.append(True))
@@ -135,7 +135,7 @@ def _write_checkpoint(
 def _damaged(
     file:Path, # A checkpoint
 ) -> NotesError:
-    "What to say of a checkpoint that can't be read"
+    "The error for a checkpoint that can't be read"
     return NotesError(f'The checkpoint {file} is damaged; remove it, and train from the beginning.')
 
 def _read_checkpoint(
@@ -158,34 +158,58 @@ def _check_items(
         raise NotesError(f'The pictures are not those of the checkpoint {file}: {changes}; '
                          'undo that, or train from the beginning in another folder.')
 
+# %% ../../nbs/models/checkpoints.ipynb #training
+def _part(
+    tensors:dict, # Of a checkpoint
+    name:str, # `model`, `optimizer` or `random`
+) -> dict: # By name within the part
+    "The tensors of one part of a checkpoint"
+    return {key.removeprefix(f'{name}.'): value for key, value in tensors.items() if key.startswith(f'{name}.')}
+
+def _check_training(
+    learn:Learner, # About to be trained
+    file:Path, # A checkpoint
+    tensors:dict, # Its tensors by name
+    state:dict, # Its state
+):
+    "Raise `NotesError` if a checkpoint is of another training"
+    def shapes(values): return {name: value.shape for name, value in values.items()}
+    same = dict(model=(shapes(_part(tensors, 'model')), shapes(_bare(learn.model).state_dict())),
+                epochs=(state.get('epochs'), learn.n_epoch), batches=(state.get('batches'), len(learn.dls.train)))
+    for what, (saved, ours) in same.items():
+        if saved == ours: continue
+        raise NotesError(f'The checkpoint {file} is of another training: its {what} {"is" if what == "model" else "are"} not the same; '
+                         'give this training a folder of its own.')
+
 # %% ../../nbs/models/checkpoints.ipynb #68b7654a
+def _restore_optimizer(
+    opt:Optimizer, # fastai's
+    moments:dict, # Tensors by parameter and name
+    state:dict, # Of a checkpoint
+):
+    "Give an optimiser what it kept for each parameter"
+    params = list(opt.all_params())
+    states = [dict(numbers) for _, numbers in zip(params, state['numbers'], strict=True)]
+    for key, value in moments.items():
+        number, _, name = key.partition('.')
+        states[int(number)][name] = value.to(params[int(number)][0].device)
+    opt.load_state_dict({'state': states, 'hypers': L(map(dict, state['hypers']))})
+
 def _restore(
     learn:Learner, # About to be trained in the same way
     file:Path, # A checkpoint
 ) -> dict: # The state
     "Bring a learner to where it was; raises `NotesError` if the checkpoint is of something else, or damaged"
     tensors, state = _read_checkpoint(file)
-    def part(name): return {key.removeprefix(f'{name}.'): value for key, value in tensors.items() if key.startswith(f'{name}.')}
-    def shapes(values): return {name: value.shape for name, value in values.items()}
-    same = dict(model=(shapes(part('model')), shapes(_bare(learn.model).state_dict())), epochs=(state.get('epochs'), learn.n_epoch),
-                batches=(state.get('batches'), len(learn.dls.train)))
-    for what, (saved, ours) in same.items():
-        if saved == ours: continue
-        raise NotesError(f'The checkpoint {file} is of another training: its {what} {"is" if what == "model" else "are"} not the same; '
-                         'give this training a folder of its own.')
+    _check_training(learn, file, tensors, state)
     try:
-        _bare(learn.model).load_state_dict(part('model'))
-        moments, params = part('optimizer'), list(learn.opt.all_params())
-        states = [dict(numbers) for p, numbers in zip(params, state['numbers'], strict=True)]
-        for key, value in moments.items():
-            number, _, name = key.partition('.')
-            states[int(number)][name] = value.to(params[int(number)][0].device)
-        learn.opt.load_state_dict({'state': states, 'hypers': L(map(dict, state['hypers']))})
+        _bare(learn.model).load_state_dict(_part(tensors, 'model'))
+        _restore_optimizer(learn.opt, _part(tensors, 'optimizer'), state)
         recorder = learn.recorder
         recorder.smooth_loss.count, recorder.smooth_loss.val = state['smooth'][0], torch.tensor(state['smooth'][1])
         recorder.lrs, recorder.losses = list(state['lrs']), list(map(torch.tensor, state['losses']))
         if len(state['measured']) != len(state['iters']): raise ValueError('as many measured as counted')
-        _set_random_states(learn, part('random'), state['random'])
+        _set_random_states(learn, _part(tensors, 'random'), state['random'])
     except (KeyError, TypeError, ValueError, IndexError, AssertionError, RuntimeError, AttributeError) as e: raise _damaged(file) from e
     return state
 

@@ -159,7 +159,7 @@ def _labels_of(
     if kind in _SEVERAL:
         found = getattr(learn.loss_func, 'thresh', 0.5) if threshold is None else threshold
         return dict(labels='several', threshold=float(found))
-    raise NotesError(f'A model folder holds a classifier, and a learner with the loss {kind} is none that it knows; '
+    raise NotesError(f'A model folder holds a classifier, and the loss {kind} is not one that it knows; '
                      'use cross-entropy, or binary cross-entropy for several labels.')
 
 # %% ../../nbs/models/description.ipynb #689a98da

@@ -1,4 +1,4 @@
-"""One short name for all that a thing is and does, or none where there is no telling
+"""One short name for everything that an object is and does, or none if that can't be determined
 
 Docs: https://fastbook-notes.github.io/fastbook_notes/models/digests.html.md"""
 
@@ -24,7 +24,7 @@ from torch import nn
 
 # %% ../../nbs/models/digests.ipynb #307f794d
 class Undescribed(Exception):
-    "There is no telling what a thing does"
+    "What an object does can't be determined"
 
 @cache
 def _library(
@@ -56,7 +56,7 @@ def _is_dispatched(
 def _parts(
     thing, # Anything
 ) -> Iterable: # What it consists of
-    "What makes a thing what it is; raises `Undescribed` or whatever a thing raises that can't be told"
+    "The parts that determine an object; raises `Undescribed`, or what the object itself raises, if they can't be determined"
     if _is_dispatched(thing): return [(str(m.signature), m.implementation) for m in thing.methods]
     found = thing.__reduce_ex__(4)
     if isinstance(found, str):
@@ -178,7 +178,7 @@ def _digest(thing, above, done):
 
 def digest_of(
     *things, # Numbers, texts, tensors, functions, objects, networks
-) -> str|None: # 32 hexadecimal digits, the same in each process; None if there is no telling what a thing does
+) -> str|None: # 32 hexadecimal digits, the same in each process; None if what a thing does can't be determined
     "A digest of all that things are and do: settings, numbers and code"
     try: return _digest(things, (), {}).hex()[:32]
     except Exception: return None

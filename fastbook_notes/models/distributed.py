@@ -47,7 +47,7 @@ def this_process(
     expected:int|None=None, # How many processes there should be; None takes what there is
     environ:Mapping=os.environ, # Where a launcher says what it started
 ) -> Process:
-    "Which process this is, as its launcher says; raises `NotesError` if there aren't as many as were asked for"
+    "Which process this is, according to its launcher; raises `NotesError` if there aren't as many as were asked for"
     count = int(environ.get('WORLD_SIZE', 1))
     if expected and expected != count:
         raise NotesError(f'There should be {expected} processes, but this run has {count}; {_HOW.replace("N ", f"{expected} ", 1)}.')
@@ -74,7 +74,7 @@ def init_process_group(
     return device
 
 def destroy_process_group():
-    "Part from the other processes, if there are any"
+    "Disconnect from the other processes, if there are any"
     if distributed.is_available() and distributed.is_initialized(): distributed.destroy_process_group()
 
 # %% ../../nbs/models/distributed.ipynb #5d1f0aa2
@@ -105,7 +105,7 @@ def weights_digest(
 def _order_by(
     device:torch.device, # Where this process computes
 ):
-    "Have the first process tell the others the order of the pictures by way of this device"
+    "Have the first process send the others the order of the pictures through this device"
     from fastai.distributed import DistributedDL
     theirs = DistributedDL._broadcast
     def broadcast(self, order, rank):

@@ -1,4 +1,4 @@
-"""A frozen body, computed as fast as the machine can, also when it is busy
+"""Compute a frozen body as fast as the machine can, even when it is busy
 
 Docs: https://fastbook-notes.github.io/fastbook_notes/models/engine.html.md"""
 
@@ -62,7 +62,7 @@ def split_at_head(
 # %% ../../nbs/models/engine.ipynb #d89b1970
 @contextmanager
 def _one_thread():
-    "Have PyTorch compute with one thread, which beside other programs is quicker than several that wait for each other"
+    "Have PyTorch compute with one thread, which beside other programs is faster than several that wait for each other"
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try: yield
@@ -137,12 +137,12 @@ def _export(
     return file.getvalue()
 
 # %% ../../nbs/models/engine.ipynb #b2858fe4
-MOST_GRAPHS = 30 # Kept at a time, so that training on doesn't fill the disk
+MOST_GRAPHS = 30 # Kept at a time, so that further training doesn't fill the disk
 
 def _graph_file(
     frozen:nn.Module, # In evaluation
     shape:tuple, # (channels, height, width) of a picture
-) -> Path|None: # None if there is no telling what the network does
+) -> Path|None: # None if what the network does can't be determined
     "Where the graph of a body is kept"
     digest = digest_of(frozen, shape, torch.__version__, timm.__version__, onnx.__version__)
     return digest and cache_folder()/'graphs'/f'{digest}.onnx'
@@ -151,7 +151,7 @@ def _keep_graph(
     file:Path, # Where
     model:bytes, # An ONNX graph
 ):
-    "Put a graph into the cache, and take out the oldest; a disk that is full keeps none"
+    "Put a graph into the cache and remove the oldest; on a full disk, none is kept"
     with suppress(NotesError), atomic_file(file) as part: part.write_bytes(model)
     with suppress(OSError):
         kept = sorted(file.parent.glob('*.onnx'), key=lambda kept: kept.stat().st_mtime)

@@ -30,7 +30,7 @@ def _splitter_of(
     predictor, # Whose model is to be trained
     arch:str|object, # A timm name, or torchvision's function
 ): # A function of the model, for fastai's `Learner`
-    "How fastai parts a model of this architecture into groups of layers"
+    "How fastai splits a model of this architecture into groups of layers"
     from fastai.vision.all import model_meta
     from fastai.vision.learner import default_split
 
@@ -42,7 +42,7 @@ def _fold_temperature(
     head:nn.Module, # Its last layer has a weight; is changed
     temperature:float|list[float], # Which divides the activations
 ):
-    "Have the last layer put out what is left to divide otherwise, so that softmax or sigmoid can follow at once"
+    "Divide the last layer's parameters by the temperature, so that softmax or sigmoid can follow directly"
     *_, last = head.modules()
     scale = torch.as_tensor(temperature)
     with torch.no_grad():
@@ -127,7 +127,7 @@ def save_onnx(
 
 # %% ../../nbs/models/exports.ipynb #a516af6f
 def _lenient_pickle():
-    "A stand-in for the module `pickle` that puts an empty class in the place of what isn't there"
+    "A stand-in for the module `pickle` that puts an empty class in place of whatever can't be found"
     import pickle
     import types
 

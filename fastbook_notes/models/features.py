@@ -1,4 +1,4 @@
-"""A frozen body runs once: train a head in seconds on what the body makes of each picture
+"""Run a frozen body only once, then train a head in seconds on its features
 
 Docs: https://fastbook-notes.github.io/fastbook_notes/models/features.html.md"""
 
@@ -152,7 +152,7 @@ def _versions() -> list[str]:
 
 def body_digest(
     learn:Learner, # A vision learner
-) -> str|None: # None if there is no telling what it does
+) -> str|None: # None if that can't be determined
     "A digest of the frozen part of a model"
     return digest_of(split_at_head(learn.model)[0])
 
@@ -161,8 +161,8 @@ def feature_key(
     ds_idx:int, # 0 for the training pictures, 1 for those of validation
     views:int, # As in `body_features`
     body:str|None=None, # From `body_digest`, if it is known
-) -> str|None: # Hexadecimal; None if there is no telling when they would change
-    "A digest of all that the features depend on"
+) -> str|None: # Hexadecimal; None if that can't be determined
+    "A digest of everything that the features depend on"
     dl, split_idx, body = learn.dls[ds_idx], 0 if views else 1, body or body_digest(learn)
     if (found := picture_files(dl.dataset.tls[0])) is None or body is None: return None
     files, steps = found
@@ -195,7 +195,7 @@ def write_cache(
     file:Path, # From `feature_file`
     features:torch.Tensor, # (views, pictures, features)
 ):
-    "Put features on the disk, whole or not at all"
+    "Write features to the disk, whole or not at all; prints a line if that fails"
     try:
         with atomic_file(file) as part: save_file({'features': features.contiguous()}, part)
     except NotesError as e: print(f"The features are not kept and will be computed again next time: {e}")
@@ -244,7 +244,7 @@ def feature_dataloaders(
     views:int=0, # As in `body_features`, for the training pictures
     bs:int=32, # Items in a batch
 ) -> DataLoaders: # Batches of (bs, features) and their targets
-    "The learner's data with features in place of pictures; raises `NotesError` if it has not one target each"
+    "The learner's data with features in place of pictures; raises `NotesError` unless each picture has one target"
     names = 'training', 'validation'
     for name, dataset in zip(names, learn.dls.loaders):
         if not len(dataset.dataset): raise NotesError(f'There are no {name} pictures; give the learner some.')
@@ -296,7 +296,7 @@ def fit_frozen(
     views:int=0, # How many random views of each training picture; 0 is the picture as validation sees it
     bs:int=32, # Pictures in a step; the features are small, so it needn't be the data loaders'
 ) -> Learner: # The same one, its head trained and its body frozen
-    "Train the head with one cycle on features that are computed once; an interrupt keeps the last finished epoch; raises `NotesError`"
+    "Train the head on features that are computed once; an interrupt keeps the last finished epoch; raises `NotesError` for unfit data"
     if epochs < 1: raise NotesError(f'{epochs} epochs train nothing; give at least 1.')
     keep = LastEpoch()
     with _only_the_head(learn, feature_dataloaders(learn, views, bs)):

@@ -1,4 +1,4 @@
-"""A learner that begins with ImageNet's words, and is kept near them while it learns
+"""Start a learner from ImageNet's words, and keep it near them while it learns
 
 Docs: https://fastbook-notes.github.io/fastbook_notes/models/heads.html.md"""
 
@@ -43,7 +43,7 @@ _all_ = ['FEATURE_VARIANCE', 'WORDS_TEMPERATURE', 'error_share', 'mean_rows', 'p
 def find_classifier(
     whole:nn.Module, # A network with its classifier, (n, 3, height, width) to (n, 1000)
     body:nn.Module, # The same network without it, (n, 3, height, width) to (n, features, rows, columns)
-) -> nn.Linear|None: # (n, features) to (n, 1000); None if it doesn't stand on the averages of the body's features
+) -> nn.Linear|None: # (n, features) to (n, 1000); None if its inputs aren't the averages of the body's features
     "A network's classifier, if it is a linear layer on averaged features"
     last = whole.get_classifier() if hasattr(whole, 'get_classifier') else list(whole.modules())[-1]
     if not isinstance(last, nn.Linear) or last.out_features != 1000: return None

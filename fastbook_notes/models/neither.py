@@ -40,7 +40,7 @@ def imagenet_predictor(
 def neither_finder(
     predictor:Predictor, # For a single label
 ) -> Callable|None: # Takes what `open_picture` takes, and returns ImageNet's word for it if it is none of the classes, else None
-    "What says that a picture shows none of the classes; None if a class has no word, or the body isn't lite0 as it came"
+    "A function that tells when a picture shows none of the classes; None if a class has no word, or the body isn't the original lite0"
     if predictor.several or not all(class_words(name)[0] for name in predictor.names) or not _is_lite0(predictor): return None
     imagenet = imagenet_predictor(predictor)
     return lambda picture: neither(imagenet.probabilities([picture]), predictor.names)[0]
@@ -51,6 +51,6 @@ def neither_sentence(
     names:list[str], # Of the model's classes
     kind:str='classes', # What they are, when there are more than two
 ) -> str:
-    "That a picture shows none of the classes"
+    "A sentence that says that a picture shows none of the classes"
     other = f'neither a {names[0]} nor a {names[1]}' if len(names) == 2 else f'none of the {len(names):,} {kind}'
     return f"This looks like {other}; ImageNet's word for it is {word}."

@@ -173,7 +173,7 @@ def _check_names(
     bs:int, # Pictures at a time
 ):
     "Raise `NotesError` for what can't be done"
-    if out.suffix.lower() not in ('.csv', '.parquet'): raise NotesError(f'Predictions are written as .csv or .parquet; name {out} so.')
+    if out.suffix.lower() not in ('.csv', '.parquet'): raise NotesError(f'{out} must end in .csv or .parquet; rename it.')
     if out.suffix.lower() == '.parquet':
         if find_spec('pyarrow') is None:
             raise NotesError('A .parquet file needs the package pyarrow; run `pip install pyarrow`, or write a .csv file.')
@@ -188,7 +188,7 @@ def predict_folder(
     bs:int=32, # Pictures at a time
     report:Callable=print, # Is told how it went
 ) -> dict[str, int]: # How many pictures were labelled now, labelled before, unreadable; rows of pictures that are gone; other files
-    "Label all pictures of a folder; raises `NotesError` for what a person can mend"
+    "Label all pictures of a folder; raises `NotesError` for what a person can fix"
     folder, out, passed = Path(folder), Path(out), Counter()
     _check_names(folder, out, bs)
     single = not folder.is_dir()

@@ -1,4 +1,4 @@
-"""Models made of words only, which answer before anybody has trained one
+"""Models made only of words, which answer before anybody has trained one
 
 Docs: https://fastbook-notes.github.io/fastbook_notes/models/untrained.html.md"""
 

@@ -47,7 +47,7 @@ def mean_rows(
 
 # %% ../../nbs/models/words.ipynb #b32dffde
 def _groups(vocab, words, report):
-    "The words of each class; all of them for a class without"
+    "The words of each class; all words for a class that has none"
     found = [class_words(name, words) for name in vocab]
     for how, text in (('kind', 'the mean of its kind'), ('none', "the mean of all of ImageNet's words")):
         names = [str(name) for name, (_, where) in zip(vocab, found) if where == how]
@@ -88,7 +88,7 @@ def wise_average(
     "The weighted average of two heads' weights; raises `NotesError` if they don't match"
     first, second = (h.state_dict() if isinstance(h, nn.Module) else h for h in (a, b))
     if {name: value.shape for name, value in first.items()} != {name: value.shape for name, value in second.items()}:
-        raise NotesError('The heads have other weights; average two with the same layers and classes.')
+        raise NotesError("The heads' weights differ in name or shape; average two with the same layers and classes.")
     mixed = {name: torch.lerp(value.float(), second[name].float(), alpha).to(value.dtype) for name, value in first.items()}
     if not isinstance(a, nn.Module): return mixed
     head = deepcopy(a)
@@ -110,7 +110,7 @@ def wise_curve(
     alphas:Sequence[float]=np.linspace(0, 1, 11), # How far to go from a to b
     measure:Callable=error_share, # From activations and targets to a number
 ) -> pd.DataFrame: # A row for each alpha, a column for each set
-    "What the heads between two heads do on several sets"
+    "Measure the averages of two heads on several sets"
     rows = []
     with torch.no_grad():
         for alpha in alphas:

@@ -34,9 +34,9 @@ export const classCard = ({ look, changed, problem, removed }) => {
   };
   const give = async (files) => {
     problem();
-    if (!files.length) problem("What was dropped", "it is no file; save the picture first, then choose it.");
+    if (!files.length) problem("What was dropped", "it isn't a file; save the picture first, then choose it.");
     const room = MOST_PHOTOS - photos.length;
-    if (files.length > room) problem(count(files.length, "file"), `a class takes at most ${MOST_PHOTOS} photos, so ${room} of them came.`);
+    if (files.length > room) problem(count(files.length, "file"), `a class takes at most ${MOST_PHOTOS} photos, so only ${room} of them were taken.`);
     const given = files.slice(0, room).map(tile);
     changed();
     for (const photo of given) { // One after the other, so that few are in memory
@@ -80,7 +80,7 @@ export const classCard = ({ look, changed, problem, removed }) => {
   // ---- what is written on it
   const describe = (name, placeholder, word, few) => {
     const start = word ? `Starts from ImageNet's words for “${word}”.`
-      : input.value.trim() ? "No word is known for it: starts from the mean of all of ImageNet's words."
+      : input.value.trim() ? "No word is known for it, so it starts from the mean of all of ImageNet's words."
         : "Give it a name; if it is one of ImageNet's words, it starts from there.";
     note.textContent = `${count(photos.length, "photo")}. ${start}`;
     input.placeholder = placeholder;

@@ -75,7 +75,7 @@ const show = async (el) => {
       else judge(data.judged);
     };
     words ??= await fetched(told.starts.file).then((rows) => new Uint16Array(rows)).catch(() => null);
-    if (!words) return say("There is no connection; it learns when you change something and there is one.");
+    if (!words) return say("There is no connection. Once there is one, change something, and the model learns.");
     const starts = names.map((name) => startFor(name, told.starts.rows, words));
     const features = photos.map((photo) => photo.features), labels = photos.map(({ label }) => label);
     worker.postMessage({ features, labels, starts, strength: told.strength });
@@ -121,11 +121,11 @@ const show = async (el) => {
     setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
   }, "main");
   const lines = `pip install fastbook-notes\nfastbook-notes predict ${HOME} PICTURES\nfastbook-notes app cat_or_dog --model ${HOME}`;
-  const byHttps = "A browser can make the file only in a page that came by https.";
+  const byHttps = "A browser can make the file only if the page was loaded by https.";
   const home = make("section", { hidden: true }, make("h2", { textContent: "4. Take it home" }),
-    text(`Unpack the file. The folder ${HOME} is a model like all others here: it labels a folder of pictures, and answers in an app.`),
+    text(`Unpack the file. The folder ${HOME} is a model like all others here: it can label a folder of pictures, and answer in an app.`),
     make("p", {}, globalThis.crypto?.subtle ? save : byHttps), make("pre", {}, make("code", { textContent: lines })),
-    text("It holds what you taught, a few kilobytes. The network below is the same for everybody, and comes with the package.", "soft"));
+    text("It holds what you taught, in a few kilobytes. The network below that is the same for everybody, and comes with the package.", "soft"));
 
   el.classList.add("notes-app");
   el.replaceChildren(make("h2", { textContent: "1. Give it photos" }),

@@ -47,7 +47,7 @@ export const describe = ({ head, data, ...rest }, { names, photos, accuracy = nu
   const right = `${percent(accuracy)} of its own photos are right, each judged by a model that was trained without it.`;
   const card = ["# My model", `**Answers:** ${names.join(", ")}.`, `**Data:** ${data.name} Photos of each: ${counts}.`,
     "**Intended use:** To try what a few photos can teach. It was not tested for any use on which something depends.", "**Limits:**",
-    "- It always answers with one of its classes, also when a picture shows none of them.\n"
+    "- It always answers with one of its classes, even when a picture shows none of them.\n"
     + "- It has seen few photos, perhaps all of one room.",
     `**Errors:** ${accuracy === null ? "not measured." : right} It has met no other photos.\n`].join("\n\n");
   const metrics = accuracy === null ? {} : { "accuracy on its own photos, each judged without it": accuracy };

@@ -24,8 +24,8 @@ export const verdict = (
   const own = `Of your own ${count(seen.length, "photo")}, each judged by a model that was trained without it, ${right} are right.`;
   const alone = photos.length - seen.length;
   const unjudged = alone ? `${count(alone, "photo")} of a class that has no other can't be judged. ` : "";
-  const few = `So few say little: one more mistake is ${percent(1 / seen.length)} of them. `;
-  const kind = "Photos that resemble each other, taken in one room or one after the other, make it look better than it is.";
+  const few = `So few photos prove little: one more mistake is ${percent(1 / seen.length)} of them. `;
+  const kind = "Photos that resemble each other, taken in one room or one after the other, make the model look better than it is.";
   const shown = [make("h2", { textContent: "3. How good is it?" }), text(own), text(unjudged + few + kind, "soft"), table,
     make("h3", { textContent: "The most doubtful of them" }), make("ul", { className: "doubtful" }, ...pictures)];
   return { n: seen.length, share: right / seen.length, shown };

@@ -1,4 +1,4 @@
-"""Three ways to compute chapter 6's binary cross-entropy, in three types of numbers: where the plain formula breaks, and what lasts
+"""Chapter 6's binary cross-entropy, in several forms and types of numbers: where the plain formula breaks, and what holds
 
 Docs: https://fastbook-notes.github.io/fastbook_notes/apps/explorables/binary_loss.html.md"""
 

@@ -25,7 +25,7 @@ def _to_show(
     true:np.ndarray, # (n,) class numbers
     predicted:np.ndarray, # (n,) class numbers
 ) -> list[int]: # At most `MOST`, sorted
-    "Which pictures to send: the wrong ones, and the first right one of each class; each class's mistakes lose as much if there is no room"
+    "Which pictures to send: the wrong ones, evenly thinned out if there is no room, and the first right one of each class"
     right, wrong = np.flatnonzero(true == predicted), np.flatnonzero(true != predicted)
     firsts = right[np.unique(true[right], return_index=True)[1]][:MOST//2]
     room = MOST - len(firsts)

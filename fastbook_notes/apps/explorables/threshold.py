@@ -54,9 +54,9 @@ class Threshold(LiveFigure):
             raise NotesError(f'Activations of shape {inputs.shape} need targets of the same shape, here {targets.shape}, and a name for '
                              f'each of their labels, here {len(vocab)}; all must be finite.')
         if not (np.isin(targets, (0, 1)).all() and targets.any()):
-            raise NotesError('A target is 1 where a picture has the label, else 0, and at least one is 1.')
+            raise NotesError('A target must be 1 where a picture has the label, else 0, and at least one must be 1; check the targets.')
         if not set(pictures) <= set(range(len(inputs))):
-            raise NotesError(f'Pictures go by row, 0 to {len(inputs) - 1}; there are some for other rows.')
+            raise NotesError(f'Pictures go by row, 0 to {len(inputs) - 1}; leave out those for other rows.')
         super().__init__(inputs=inputs.tobytes(), targets=targets.astype('uint8').tobytes(), vocab=list(vocab),
                          rows=[int(row) for row in pictures], pictures=[_thumb(picture) for picture in pictures.values()], **kwargs)
         self.try_this = ('Drag the threshold, in the drawing or by its slider. Which of the four measures hardly moves '

@@ -116,7 +116,7 @@ const answer = async (bytes) => {
   let bitmap;
   try { bitmap = await createImageBitmap(new Blob([bytes]), { colorSpaceConversion: "none", imageOrientation: "from-image" }); } catch {
     const kind = new TextDecoder("latin1").decode(new Uint8Array(bytes, 0, Math.min(12, bytes.byteLength))).slice(4);
-    const reason = !bytes.byteLength ? "it is empty" : /^ftyp(hei|mif)/.test(kind) ? "it is HEIC, which this browser can't open" : "it is no picture that this browser can open";
+    const reason = !bytes.byteLength ? "it is empty" : /^ftyp(hei|mif)/.test(kind) ? "it is HEIC, which this browser can't open" : "it isn't a picture that this browser can open";
     return { problem: `${reason}; save it as JPEG or PNG.` };
   }
   try {
