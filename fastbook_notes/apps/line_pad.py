@@ -28,13 +28,15 @@ def line_drawing(
     ends = [(u, slope*u + height) for *_, slope, height in lines for u in (0, x.max())]
     low, high = (side([*y, *(v for _, v in ends)]) for side in (min, max))
     def at(u, v): return round(20 + 400*u/x.max()), round(250 - 230*(v - low)/(high - low))
-    said = [f'{name} line: y = {slope:.2f} x + {height:.2f}, loss {np.mean((slope*x + height - y)**2):.2f}' for name, _, slope, height in lines]
+    said = [f'{name} line: y = {slope:.2f} x + {height:.2f}, loss {np.mean((slope*x + height - y)**2):.2f}'
+            for name, _, slope, height in lines]
     shapes = [f'<circle fill="#1f6feb" r="4" cx="{u}" cy="{v}"/>' for u, v in map(at, x, y)]
     for i, (_, colour, *_) in enumerate(lines):
         (left, start), (right, end) = at(*ends[2*i]), at(*ends[2*i + 1])
         shapes += [f'<path stroke="{colour}" stroke-width="2.5" d="M{left},{start}L{right},{end}"/>',
                    f'<text fill="{colour}" x="24" y="{24 + 20*i}" font-family="sans-serif" font-size="14">{said[i]}</text>']
-    drawing = f'<svg xmlns="http://www.w3.org/2000/svg" width="440" height="270"><path fill="white" d="M0,0H440V270H0"/>{"".join(shapes)}</svg>'
+    sheet = '<path fill="white" d="M0,0H440V270H0"/>'
+    drawing = f'<svg xmlns="http://www.w3.org/2000/svg" width="440" height="270">{sheet}{"".join(shapes)}</svg>'
     alt = f'{len(x)} points near a line. {". ".join(said)}.'
     return f'<img alt="{alt}" src="data:image/svg+xml;base64,{b64encode(drawing.encode()).decode()}">'
 
