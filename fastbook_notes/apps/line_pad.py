@@ -75,10 +75,9 @@ class LinePad(LiveFigure):
             raise traitlets.TraitError(f'y needs {len(self.x)} numbers from {low:g} to {high:g}.')
         return y
 
-    @property
-    def in_html(self):
-        "A still drawing of what is shown"
-        return line_drawing(self.x, self.y, self.w, self.b)
+    def _repr_mimebundle_(self, **kwargs):
+        self.in_html = line_drawing(self.x, self.y, self.w, self.b)
+        return super()._repr_mimebundle_(**kwargs)
 
     @property
     def loss(self) -> float:
