@@ -261,7 +261,7 @@ def convert_command(
 def publish_command(
     model: Annotated[Path, typer.Argument(metavar='MODEL_DIR', help='From train or save_model; or cat_or_dog, breeds, labels.')],
     out: Annotated[Path, typer.Option(metavar='FOLDER', help='Where the page is written, over one that is there.')] = Path('page'),
-    small: Annotated[bool, typer.Option('--small', help='Half as large, if it answers alike.')] = False,
+    small: Annotated[bool, typer.Option('--small', help='A smaller body, if it answers alike.')] = False,
 ):
     "Make a static page of a model, which answers in the browser: for GitHub Pages, a static Space, or any other server."
     _tell(f'Loading the model {one_line(model)} ...')

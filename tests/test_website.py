@@ -486,8 +486,12 @@ SEARCHES = {
     'gradiant descent': 'mnist_basics.html#the-learning-rate', 'read an excel file': 'data/tables.html#read_table', 'mAP': 'multicat.html',
     'crossentropy': 'pet_breeds.html#cross_entropy', 'cat_or_dog': 'intro.html#cat_or_dog', 'how to install': 'index.html',
     'several labels in a picture': 'multicat.html', 'softmax': 'pet_breeds.html#softmax',
-    'Predictor.prepare': 'models/predictor.html#predictor.prepare',
+    'Predictor.prepare': 'models/predictor.html#predictor.prepare', 'ROC': 'multicat.html#the-threshold', 'resnet': 'models/backbones.html',
+    'EXIF': 'data/pictures.html#the-right-way-up', 'what is a learning rate': 'mnist_basics.html#the-learning-rate',
+    'overfitting': 'intro.html#overfitting',
 }
+FIRST = {'softmax': 'pet_breeds.html#softmax', 'EXIF': 'data/pictures.html#the-right-way-up', 'overfitting': 'intro.html#overfitting',
+         'what is a learning rate': 'mnist_basics.html#the-learning-rate'}
 
 
 def test_search_knows_typos_synonyms_and_questions(visit):
@@ -496,6 +500,10 @@ def test_search_knows_typos_synonyms_and_questions(visit):
     found = page.evaluate('async (queries) => Promise.all(queries.map((query) => searchSite(query)))', list(SEARCHES))
     assert [(query, three) for (query, wanted), three in zip(SEARCHES.items(), (hits[:3] for hits in found))
             if not any(hit.startswith(wanted) for hit in three)] == []
+    assert {query: hits[0] for query, hits in zip(SEARCHES, found) if query in FIRST} == FIRST
+    assert page.evaluate('searchSite("C++")') == [] # Which isn't the letter
+    resnets = found[list(SEARCHES).index('resnet')] # The whole word before what resembles it
+    assert [hit for hit in resnets[:3] if 'reset' in hit] == []
 
 
 def test_search_by_keyboard(visit):

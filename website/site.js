@@ -30,9 +30,9 @@
     + "without would you your").split(" "));
   const alike = [["heatmap", "heat map", "activation map", "looked"], ["accuracy", "error rate"], ["resume", "interrupted", "checkpoint"],
     ["upload", "drop", "photo"], ["photo", "picture", "image"], ["gpu", "cuda"], ["speed", "fast", "quick", "seconds"], ["bias", "fairness", "ethics"],
-    ["install", "pip"], ["deploy", "publish", "app"], ["lr", "learning rate"], ["map", "average precision"], ["cam", "activation map"], ["relu", "rectified"], ["csv", "excel", "table"],
+    ["install", "pip"], ["deploy", "publish", "app"], ["lr", "learning rate"], ["map", "average precision"], ["roc", "auc", "threshold", "precision recall"], ["cam", "activation map"], ["relu", "rectified"], ["csv", "excel", "table"],
     ["multilabel", "several labels"], ["offline", "network"], ["memory", "gigabytes"], ["overfit", "overfitting"], ["dataset", "data set"]];
-  const tokenize = (text) => text.split(/[^\p{L}\p{N}_.]+/u).map((word) => word.replace(/^\.+|\.+$/g, ""))
+  const tokenize = (text) => (text.match(/[\p{L}\p{N}_.]+(\+\+)?/gu) ?? []).map((word) => word.replace(/^\.+|\.+$/g, ""))
     .flatMap((word) => /[_.]/.test(word) ? [word, ...word.split(/[_.]+/)] : [word]).filter(Boolean);
   let index = null;
   const loadIndex = () => index ||= new Promise((resolve) => {
@@ -52,9 +52,13 @@
     if (!site) return [];
     const whole = query.trim().toLowerCase(), asked = whole.split(/\s+/).map((word) => word.replace(/[?!,.:;]+$/, "")).filter(Boolean);
     const words = asked.filter((word) => !small.has(word)), wanted = words.length ? words : asked;
-    const queries = wanted.map((word) => ({ combineWith: "OR", queries: [word, ...alike.filter((same) => same.includes(word)).flat()] }));
-    const exactly = (id) => site.entries[id].name.toLowerCase() === whole ? 20 : site.entries[id].href.startsWith("exports.html") ? 0.1 : site.entries[id].href.startsWith("apps/explorables/") ? 0.05 : 1;
-    const search = (combineWith) => site.search.search({ combineWith, queries }, { boostDocument: exactly });
+    const queries = wanted.map((word) => ({ combineWith: "OR", queries: [word, ...alike.filter((same) => same.includes(word)).flat().map((same) => ({ combineWith: "AND", queries: [same] }))] }));
+    const parts = wanted.flatMap(tokenize), identifier = /^[\w.]*[_.][\w.]*$/;
+    const weight = ({ id, score, terms }) => { // Whole words before beginnings of words and typos; headings before lists, figures' pages and code
+      const { name, href } = site.entries[id], aside = href.startsWith("exports.html") ? 0.1 : href.startsWith("apps/explorables/") ? 0.05 : identifier.test(name) ? 0.7 : 1;
+      return score * aside * (name.toLowerCase() === whole ? 20 : 1) * 4 ** (parts.filter((part) => terms.includes(part)).length / parts.length);
+    };
+    const search = (combineWith) => site.search.search({ combineWith, queries }).map((hit) => [weight(hit), hit]).sort((a, b) => b[0] - a[0]).map(([, hit]) => hit);
     const all = search("AND");
     return (all.length ? all : search("OR")).slice(0, 12).map(({ id, terms }) => [site.entries[id], excerpt(site.entries[id], terms), terms]);
   };

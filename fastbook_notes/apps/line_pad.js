@@ -64,7 +64,7 @@ export default liveFigure("line-pad", compute, (model) => {
   const drawCurve = (losses) => {
     const decade = (v, up) => 10 ** (Math.floor(Math.log10(Math.max(v, 1e-9))) + up), steps = Math.max(20, losses.length - 1);
     curve.axes({ from: 0, to: steps, label: "step", marks: [0, steps / 4, steps / 2, 3 * steps / 4, steps].filter(Number.isInteger) },
-      { from: decade(Math.min(...losses), 0), to: decade(Math.max(...losses), 1), label: "loss", log: true, show: (v) => v < 1e5 ? `${+v.toPrecision(1)}` : `10^${Math.round(Math.log10(v))}` });
+      { from: decade(Math.min(...losses), 0), to: decade(Math.max(...losses), 1), label: "loss", log: true, show: (v) => v < 1e3 ? `${+v.toPrecision(1)}` : `10${[...`${Math.round(Math.log10(v))}`].map((d) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[d]).join("")}` });
     curve.draw(`${losses.length - 1} steps`, curve.line(losses.map((v, i) => [i, v])), curve.dot(losses.length - 1, losses.at(-1), "second", 6));
   };
 

@@ -33,8 +33,20 @@ function render({ model, el }) {
 
   const say = (text) => { state.textContent = text; };
   const problem = (name, text) => { problems.append(make("p", { className: "problem" }, make("strong", { textContent: name }), `: ${text}`)); while (problems.children.length > MOST_FILES + 1) problems.firstChild.remove(); };
-  const urls = (card) => card.querySelectorAll("img").forEach((image) => URL.revokeObjectURL(image.src));
   const asImage = (buffer, type, properties) => make("img", { src: URL.createObjectURL(new Blob([buffer], { type })), ...properties });
+  const drawn = (buffer, type, properties) => { // A browser keeps what it has decoded for an image long after the image; of a canvas, nothing
+    const canvas = make("canvas", { width: 0, height: 0, ...properties });
+    createImageBitmap(new Blob([buffer], { type })).then((picture) => {
+      Object.assign(canvas, { width: picture.width, height: picture.height }).getContext("2d").drawImage(picture, 0, 0);
+      picture.close();
+    });
+    return canvas;
+  };
+  const forget = (card) => {
+    for (const image of card.querySelectorAll("img")) URL.revokeObjectURL(image.src);
+    for (const canvas of card.querySelectorAll("canvas")) Object.assign(canvas, { width: 0, height: 0 });
+    card.remove();
+  };
   const busy = () => { if (waiting.size) say(`Looking at ${waiting.size === 1 ? "a picture" : `${waiting.size} pictures`} …`); };
 
   // ---- what is asked
@@ -73,7 +85,7 @@ function render({ model, el }) {
     upload(files);
   };
   document.addEventListener("paste", paste);
-  clear.onclick = () => { rounds += 1; waiting.clear(); made.splice(0).forEach((card) => { urls(card); card.remove(); }); answered.length = 0; kept.hidden = true; problems.replaceChildren(); say("Ready."); };
+  clear.onclick = () => { rounds += 1; waiting.clear(); made.splice(0).forEach(forget); answered.length = 0; kept.hidden = true; problems.replaceChildren(); say("Ready."); };
 
   // ---- what becomes of the answers: they can be corrected, counted and saved
   const answered = []; // { name, pairs, neither, right }, the oldest first; also of those whose cards have gone
@@ -124,7 +136,7 @@ function render({ model, el }) {
       if (beside[i]) row.append(make("span", { className: "beside" }, ...Array.from({ length: beside[i] }, (_, k) => asImage(rest.shift(), "image/jpeg", { alt: k ? "" : `Pictures of ${label} in the training data` }))));
     });
     return make("article", { className: "panel answer" },
-      make("div", { className: "seen" }, asImage(seen, "image/jpeg", { alt: `The picture ${name}, as the model sees it` }), heat ? asImage(heat, "image/png", { className: "heat", alt: "", hidden: !looked?.checked }) : null),
+      make("div", { className: "seen" }, drawn(seen, "image/jpeg", { attributes: { role: "img", "aria-label": `The picture ${name}, as the model sees it` } }), heat ? drawn(heat, "image/png", { className: "heat", hidden: !looked?.checked, attributes: { "aria-hidden": "true" } }) : null),
       make("div", { className: "told" }, make("h3", { textContent: neither || headline }), neither ? make("p", { className: "soft", textContent: `If it had to choose: ${headline}.` }) : null, make("p", { className: "soft name", textContent: name }), note ? make("p", { className: "soft note", textContent: note }) : null,
         table ? make("div", { className: "scale" }, list, make("div", { className: "cuts", attributes: { "aria-hidden": "true" } }, make("span", { className: "cut" }))) : list, correction(answer)));
   };
@@ -174,7 +186,7 @@ function render({ model, el }) {
       results.prepend(answer);
       made.unshift(answer);
       if (table) accept(answer);
-      for (const old of made.splice(MOST_SHOWN)) { urls(old); old.remove(); }
+      made.splice(MOST_SHOWN).forEach(forget);
       kept.hidden = false;
       count();
     }

@@ -13,7 +13,7 @@ const show = async (el) => {
   const place = new URL(el.dataset.folder, document.baseURI).href, told = await (await fetch(new URL("model.json", place))).json();
   const fetched = async (name) => (await fetch(new URL(name, place))).arrayBuffer();
   const cards = [], waiting = new Map(), listeners = [];
-  let next = 0, words = null, trainer = null, taught = null, toTry = null, later = 0;
+  let unsaved = false, next = 0, words = null, trainer = null, taught = null, toTry = null, later = 0;
 
   // ---- the worker that looks at photos, at those to try with the head that was taught
   const bar = make("div"), ask = begin(bar, place, { ...told, head: told.starts }, (found) => {
@@ -46,6 +46,7 @@ const show = async (el) => {
 
   // ---- it learns whenever something has changed
   const changed = (wait = 0) => {
+    unsaved = cards.some(({ photos }) => photos.length);
     clearTimeout(later);
     later = setTimeout(learn, wait);
     const names = named();
@@ -118,6 +119,7 @@ const show = async (el) => {
     const packed = await folder(HOME, describe(told.description, taught), taught.heads, told.installed);
     const link = make("a", { href: URL.createObjectURL(packed), download: `${HOME}.zip` });
     link.click();
+    unsaved = false;
     setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
   }, "main");
   const lines = `pip install fastbook-notes\nfastbook-notes predict ${HOME} PICTURES\nfastbook-notes app cat_or_dog --model ${HOME}`;
@@ -130,8 +132,9 @@ const show = async (el) => {
   el.classList.add("notes-app");
   el.replaceChildren(make("h2", { textContent: "1. Give it photos" }),
     text("Name two to six classes and give a few photos to each. They stay on this device: your browser computes everything, and nothing "
-      + "is uploaded."),
+      + "is uploaded. A reload or another page forgets them, so take the model home first."),
     list, make("div", { className: "row" }, more, sample), bar, problems, state, tryIt, judged, home);
+  addEventListener("beforeunload", (event) => { if (unsaved) event.preventDefault(); });
   app.render({ el: front, model: { get: () => told.words, on: (_, listener) => listeners.push(listener), send } });
   add();
   add();

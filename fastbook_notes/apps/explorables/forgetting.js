@@ -23,7 +23,7 @@ export default liveFigure("forgetting", compute, (model) => {
     const p = near(pulls), q = near(averages);
     if (away(pulls[p]) <= away(averages[q])) setting(model, "strength", p); else setting(model, "alpha", q);
   });
-  const both = ([a, b]) => `${percent(a)} wrong on breeds with pictures, ${percent(b)} on breeds without`;
+  const share = (v) => `${(100 * v).toFixed(1)}%`, both = ([a, b]) => `${share(a)} wrong on breeds with pictures, ${share(b)} on breeds without`;
   return {
     parts: [chart.figure, legend, slider(model, "strength", "Strength of the pull", { step: 1, show: (i) => `${pulls[i][0]}` }),
       slider(model, "alpha", "Alpha of the average", { step: 1, show: (i) => `${averages[i][0]}` })],
@@ -33,7 +33,7 @@ export default liveFigure("forgetting", compute, (model) => {
         ...averages.map((row) => square(row)), ...pulls.map((row) => circle(row)), square(averages[q], 10), circle(pulls[p], 7));
       const verdict = p === best[0] ? "No other pull measured here makes the two together smaller." : `The two together are smallest at a pull of ${pulls[best[0]][0]}.`;
       const against = Math.abs(more) < 5e-4 ? "together as much" : more < 0 ? "together more" : "together less";
-      return `A pull of ${pulls[p][0]}: ${both(pull)}. ${verdict} An average with alpha ${averages[q][0]}: ${percent(average[0])} and ${percent(average[1])}, ${against}.`;
+      return `A pull of ${pulls[p][0]}: ${both(pull)}. ${verdict} An average with alpha ${averages[q][0]}: ${share(average[0])} and ${share(average[1])}, ${against}.`;
     },
   };
 });

@@ -9,7 +9,13 @@ export const compute = (get) => {
 export default liveFigure("lever", compute, (model) => {
   const n = model.get("chances").length, minutes = (v) => `${v.toFixed(1)} min`;
   const x = { from: -0.02 * n, to: 1.02 * n, marks: ticks(0, n), label: "answers that a person checks" }, y = (cost) => ({ from: 0, to: Math.max(1, 1.08 * Math.max(...cost)), label: "expected minutes" });
-  const chart = plot({ x, y: y([1]), name: "Cost of each setting of the lever" });
+  const chart = plot({ x, y: y([1]), name: "Cost of each setting of the lever; drag the lowest point" });
+  chart.onDrag((at) => { // What a check costs, or else a mistake, if it is best to check so many
+    const chances = model.get("chances"), { check: [, dearest], mend: [, worst] } = model.get("ranges"), k = Math.round(Math.min(n, Math.max(0, at)));
+    const chance = ((k ? chances[k - 1] : 1) + (chances[k] ?? 0)) / 2, mend = Math.min(worst, model.get("mend"), dearest / chance);
+    model.set({ check: Math.min(dearest, chance * mend), mend });
+    model.save_changes();
+  });
   return {
     parts: [chart.figure, slider(model, "check", "A check costs", { step: 0.1, show: minutes }), slider(model, "mend", "A missed mistake costs", { step: 1, show: minutes })],
     show({ cost, best }, get) {

@@ -40,6 +40,11 @@ const checkbox = (model, name, label) => {
   return make("label", { className: "choice" }, input, label);
 };
 
+const decades = (low, high) => { // At most six powers of ten
+  const first = Math.ceil(Math.log10(low) - 1e-9), n = Math.floor(Math.log10(high) + 1e-9) - first, gap = Math.ceil((n + 1) / 6);
+  return Array.from({ length: Math.floor(n / gap) + 1 }, (_, i) => 10 ** (first + gap * i));
+};
+
 // ---- a drawing with axes; x and y are { from, to, label, log, marks, show }, and may be others at each drawing
 const plot = ({ x, y, width = 440, height = 270, name }) => {
   const left = 52, right = 12, top = 12, bottom = 42, clip = numbered("clip");
@@ -48,7 +53,7 @@ const plot = ({ x, y, width = 440, height = 270, name }) => {
     svg("clipPath", { id: clip }, svg("rect", { x: left, y: top, width: width - left - right, height: height - top - bottom })), axes, inside);
   const share = (axis, v) => axis.log ? Math.log(v / axis.from) / Math.log(axis.to / axis.from) : (v - axis.from) / (axis.to - axis.from);
   const sx = (v) => left + share(x, v) * (width - left - right), sy = (v) => height - bottom - share(y, v) * (height - top - bottom);
-  const marks = (axis) => axis.marks ?? (axis.log ? [-6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6].map((p) => 10 ** p).filter((v) => v >= axis.from && v <= axis.to) : ticks(axis.from, axis.to));
+  const marks = (axis) => axis.marks ?? ((axis.log ? decades : ticks)(axis.from, axis.to));
   const written = (axis, v) => axis.show ? axis.show(v) : minus(+v.toPrecision(6));
   const drawAxes = () => axes.replaceChildren(
     ...marks(x).map((v) => svg("text", { x: sx(v), y: height - bottom + 17, "text-anchor": "middle" }, written(x, v))),

@@ -47,7 +47,7 @@ export default liveFigure("overfitting", compute, (model) => {
       slider(model, "epochs", "Epochs", { step: 1, show: (v) => v })],
     show({ training, validation, best, missed, missed_then, missed_now }, get) {
       const epochs = training.length, valid = get("labels").length - get("most"), n = Math.min(get("pictures"), get("most")), turned = best < epochs;
-      const share = (count) => percent(count / valid), curve = (losses, kind) => [chart.line(losses.map((loss, i) => [i + 1, loss]), kind), chart.dot(epochs, losses.at(-1), kind, 4)];
+      const share = (count) => `${(100 * count / valid).toFixed(1)}%`, curve = (losses, kind) => [chart.line(losses.map((loss, i) => [i + 1, loss]), kind), chart.dot(epochs, losses.at(-1), kind, 4)];
       chart.axes(x, y(Math.max(...training, ...validation)));
       chart.draw(`The training loss falls to ${short(training.at(-1))}; the validation loss ${turned ? `is lowest after epoch ${best} and rises to` : "still falls, to"} ${short(validation.at(-1))}`,
         ...curve(training, "first"), ...curve(validation, "second"), ...turned ? [chart.upright(best), chart.dot(best, validation[best - 1], "second", 6)] : []);

@@ -12,7 +12,7 @@ export const begin = (
   const loading = document.createElement("div");
   loading.className = "loading";
   loading.innerHTML = `<button type="button">Load the model (${megabytes.toFixed(1)} MB)</button><progress aria-label="Loading the model" hidden></progress>
-    <p class="soft" role="status">It is fetched once, now or with your first photo.</p>`;
+    <p class="soft" role="status">It is fetched once: now, or when you choose a photo.</p>`;
   const [button, progress, status] = loading.children;
   for (const kind of ["dragover", "drop"]) addEventListener(kind, (event) => event.preventDefault()); // Else the browser would leave the page for the file
   el.append(loading);
@@ -51,6 +51,7 @@ export const begin = (
     worker.postMessage({ ...content, place }, content.bytes ? [content.bytes] : []);
   };
   button.onclick = () => { came(0); ask({}); };
+  document.addEventListener("click", ({ target }) => { if (!worker && target.matches?.("input[type=file]")) button.click(); }); // While a photo is chosen
   return ask;
 };
 

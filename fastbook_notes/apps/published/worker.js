@@ -112,6 +112,7 @@ const heat = (map) => {
   return context.canvas.convertToBlob({ type: "image/png" });
 };
 
+const run = (data, height, width) => session.run({ pictures: new ort.Tensor("float32", data, [1, model.picture.mean.length, height, width]) });
 const answer = async (bytes) => {
   let bitmap;
   try { bitmap = await createImageBitmap(new Blob([bytes]), { colorSpaceConversion: "none", imageOrientation: "from-image" }); } catch {
@@ -121,7 +122,7 @@ const answer = async (bytes) => {
   }
   try {
     const { width, height, data } = prepare(bitmap, model.picture);
-    const { features } = await session.run({ pictures: new ort.Tensor("float32", data, [1, model.picture.mean.length, height, width]) });
+    const { features } = await run(data, height, width);
     const inputs = [pooled(features)], found = { features: inputs[0] }, pictures = [await shown(bitmap)];
     if (layers.length) {
       for (const layer of layers) inputs.push(FORWARD[layer.kind](inputs.at(-1), layer));
@@ -143,6 +144,7 @@ const take = async ({ data: { id, bytes, place, head } }) => {
     }
     if (head) layers = head; // One that was taught in the page
     if (bytes) postMessage({ id, ...await answer(bytes) });
+    else if (!head) await run(new Float32Array(model.picture.mean.length * model.picture.size[0] * model.picture.size[1]), ...model.picture.size); // The first run compiles
   } catch (error) {
     postMessage({ id, failed: `The model can't be loaded or asked (${error.message}); try again.` });
   }
