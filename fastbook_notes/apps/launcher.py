@@ -69,7 +69,8 @@ class AppServer(Voila):
     def init_handlers(self):
         "Voilà's handlers, with ours for the page and its files, and without one that has no page to show"
         ours = {TornadoVoilaHandler: Page, TemplateStaticFileHandler: PageFiles}
-        return [(path, ours.get(handler, handler), *rest) for path, handler, *rest in super().init_handlers() if handler is not LogoutHandler]
+        theirs = (route for route in super().init_handlers() if route[1] is not LogoutHandler)
+        return [(path, ours.get(handler, handler), *rest) for path, handler, *rest in theirs]
 
 # %% ../../nbs/apps/launcher.ipynb #b91c55b4
 V1 = 'v1.kernel.websocket.jupyter.org'
