@@ -8,12 +8,6 @@ const make = (tag, properties = {}, ...children) => {
   made.append(...children.filter((child) => child !== null && child !== undefined));
   return made;
 };
-// A field of a table for people. Spreadsheets compute what begins like a formula, so an apostrophe goes before it (OWASP, "CSV Injection").
-const isFormula = (text) => /^[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]/.test(text) && Number.isNaN(Number(text));
-const tableField = (value) => {
-  const text = isFormula(`${value}`) ? `'${value}` : `${value}`;
-  return /[",;\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
-};
 const percent = (share) => `${(100 * share).toFixed(share > 0.0995 ? 0 : 1)}%`;
 const numbered = (() => { // An id that is free, in a page of several widgets too
   const own = Math.random().toString(36).slice(2, 10);

@@ -213,7 +213,7 @@ class _Ask(BaseModel):
 
 class PictureApp(AppWidget):
     "Upload, drop or pick pictures, and see what a model says about each"
-    _esm, _css = front_end('parts.js', 'picture_app.js'), front_end('apps.css', 'picture_app.css')
+    _esm, _css = front_end('parts.js', 'table.js', 'picture_app.js'), front_end('apps.css', 'picture_app.css')
     requests = TypeAdapter(_Ask)
     words = traitlets.Dict().tag(sync=True) # The app's name, and what the button says
 

@@ -309,7 +309,7 @@ def page_files(
     words = dict(title=escape(title), says=_says(predictor), card=_card_page(predictor.card), version=version[1] if version else '',
                  megabytes=f'{sum(len(data) for _, data in large.values())/1e6:.1f}')
     shell = {name: (PAGE/name).read_bytes() for name in ('page.js', 'answering.js', 'worker.js', 'preparation.js', 'icon.svg')}
-    shell |= {'picture_app.js': front_end('parts.js', 'picture_app.js').encode(),
+    shell |= {'picture_app.js': front_end('parts.js', 'table.js', 'picture_app.js').encode(),
               'page.css': front_end('apps.css', 'picture_app.css', 'published/page.css').encode(),
               'manifest.webmanifest': _manifest(title), 'index.html': _filled('index.html', words),
               'model.json': json.dumps(page_description(predictor, check, large, neither, title)).encode()}
