@@ -14,8 +14,8 @@ PLACES = 'index|find-links|constraint|cert|proxy|trusted'
 INSTALL = $(if $(UV),$(UV) pip install --quiet --python $(BIN)/python,$(BIN)/pip install --quiet --disable-pip-version-check)
 # Of all that is needed, PyTorch's own index has only these two in a build for the CPU, so they come from there first, and alone.
 FROM_PYTORCH = $(shell sed -nE "s/^ *(torch(vision)?>=[0-9.]+)$$/'\1'/p" settings.ini)
-# JupyterLab asks no other host for news, or for a newer version of itself.
-ALONE = --LabApp.news_url=None --LabApp.check_for_updates_class=jupyterlab.handlers.announcements.NeverCheckForUpdate
+# JupyterLab asks no other host for news, for a newer version of itself, or for extensions.
+ALONE = --LabApp.news_url=None --LabApp.check_for_updates_class=jupyterlab.handlers.announcements.NeverCheckForUpdate --LabApp.extension_manager=readonly
 # The chapters are run once, by tests/test_run.py, as a person runs them.
 CHAPTERS = '^[_.]|^0[1-6]_'
 # Two notebooks, or two files of tests, are tested at a time, with half of the processors each.

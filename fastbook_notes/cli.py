@@ -36,7 +36,7 @@ def _tell(
     line:str, # For a person
 ):
     "Print a line at once, if there is still a terminal"
-    with suppress(OSError): print(line, flush=True)
+    with suppress(OSError): print(one_line(line), flush=True)
 
 # %% ../nbs/cli.ipynb #39b33452
 _WIDTH = 120
@@ -123,8 +123,9 @@ def copy_notebooks(
     return kept
 
 # %% ../nbs/cli.ipynb #6422631b
-# JupyterLab would ask other hosts for news and for a newer version of itself
-_ALONE = ['--LabApp.news_url=None', '--LabApp.check_for_updates_class=jupyterlab.handlers.announcements.NeverCheckForUpdate']
+# JupyterLab would ask other hosts for news, for a newer version of itself, and for extensions
+_ALONE = ['--LabApp.news_url=None', '--LabApp.check_for_updates_class=jupyterlab.handlers.announcements.NeverCheckForUpdate',
+          '--LabApp.extension_manager=readonly']
 
 def _lab_words(
     notebook:Path, # Which to open first

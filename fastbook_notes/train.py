@@ -23,7 +23,7 @@ from .data.datasets import DATASETS, default_size, describe_dataset, get_dataset
 from .data.pictures import walk_pictures
 from .data.tables import TABLE_FILE
 from .errors import NotesError
-from .files import atomic_file, cache_folder, locked
+from .files import atomic_file, cache_folder, locked, read_json
 from .quiet_imports import import_quietly
 
 # %% ../nbs/train.ipynb #0adcd3e8
@@ -134,7 +134,7 @@ def _begin(
     if not (out/CHECKPOINT_FILE).is_file(): return 0
     if not resume: raise NotesError(f'There is an unfinished training in {out}; go on with --resume, or choose another folder.')
     try:
-        before = json.loads((out/SETTINGS_FILE).read_text(encoding='utf-8'))
+        before = read_json(out/SETTINGS_FILE)
         with safe_open(out/CHECKPOINT_FILE, framework='pt') as stored: done = len(json.loads(stored.metadata()['state'])['measured'])
         other = [f'{name} {before.get(name)}, not {value}' for name, value in settings.items() if before.get(name) != value]
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, AttributeError) as e:

@@ -55,6 +55,13 @@ def test_only_known_hosts_are_answered(line, host, status):
     assert get(f'{line[0]}api/kernels/{kernel_of(line[1])}', Host=host)[0] == status
 
 
+@pytest.mark.parametrize('path', ['voila/templates/notes/', 'voila/templates/', 'voila/templates/notes/static/', 'voila/templates/../../x',
+                                  'voila/templates/a/b/c', 'voila/templates/%00/static/x%00', 'voila/static/', 'voila/files/x', 'logout',
+                                  'login', 'nonsense', 'api/kernels', 'voila/api/themes/%00', 'voila/labextensions/%ff'])
+def test_what_is_not_there_is_no_failure_of_ours(line, path):
+    assert get(line[0] + path)[0] in (400, 403, 404)
+
+
 def connect(line, subprotocols=(V1,), **headers):
     address = f'{line[0].replace("http", "ws")}api/kernels/{kernel_of(line[1])}/channels'
     return websocket_connect(HTTPRequest(address, headers=headers), subprotocols=list(subprotocols), max_message_size=2**30)
@@ -79,7 +86,9 @@ def message(kind, content, channel='shell'):
 NONSENSE = {'nothing': b'', 'a count without end': b'\xff'*64, 'text': 'hello', 'a short message': bytes(16), 'a long text': 'x'*100_000,
             'nested': message('comm_msg', b'['*200_000), 'no JSON': message('comm_msg', b'\xff'), 'no kind': message(None, {}),
             'a widget': message('comm_open', {'comm_id': 'x', 'target_name': 'jupyter.widget', 'data': {'state': {}}}),
-            'code to a channel that is none': message('execute_request', {'code': '1/0'}, 'fly')}
+            'code to a channel that is none': message('execute_request', {'code': '1/0'}, 'fly'),
+            **{f'9 MB of {what}': serialize_msg_to_ws_v1([b'{}']*part + [b'[' + b'[],'*3_000_000 + b'0]'] + [b'{}']*(3 - part), 'shell')
+               for part, what in enumerate(('header', 'parent', 'metadata', 'content'))}}
 PASSED_OVER = 'no kind', 'code to a channel that is none'
 
 

@@ -46,7 +46,7 @@ def test_mnist_basics_needs_no_fastai(tmp_path):
     assert tops('import fastbook_notes.mnist_basics', tmp_path).isdisjoint({'fastai', 'torchvision', 'matplotlib', 'timm'})
 
 
-LIGHT = ('errors', 'quiet_imports', 'files', 'chapters', 'cli', 'mnist_basics',
+LIGHT = ('errors', 'quiet_imports', 'files', 'chapters', 'cli', 'command', 'mnist_basics',
          *(module for module in MODULES if module.startswith('data.drawings')), 'data.datasets', 'data.pictures',
          'data.picture_formats', 'data.downloads',
          'data.dataset_checks', 'data.tables', 'data.quarantine',

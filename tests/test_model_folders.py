@@ -357,9 +357,15 @@ def test_crafted_files_are_refused_in_a_second_and_200_mb(model, tmp_path, recor
         (folder/MODEL_FILE).write_bytes(model_file(text, state))
         names.append(what)
     length = 25_000_000
+    def header(file, *texts): file.write(struct.pack('<Q', sum(map(len, texts))) + b''.join(texts))
     for what, write in {'a header of 25 MB': lambda f: f.write(struct.pack('<Q', length) + b'{' + b' '*(length - 2) + b'}'),
                         '200,000 tensors': lambda f: f.write(save({f't{i}': torch.zeros(0) for i in range(200_000)},
                                                                   {'description': json.dumps(described)})),
+                        '2,000,000 keys': lambda f: header(f, b'{"__metadata__":{', b','.join(b'"%06x":""' % i for i in range(2_000_000)),
+                                                           b'}}'),
+                        '30,000,000 quotes': lambda f: header(f, b'"'*30_000_000),
+                        'a shape of 14,000,000 numbers': lambda f: header(f, b'{"a":{"dtype":"F32","shape":[', b'1,'*14_000_000, b'1]}}'),
+                        'a text without end': lambda f: header(f, b'{"__metadata__":{"description":"', b'\\"'*14_000_000),
                         'a sparse file of 1.9 GB': lambda f: (f.write((model/MODEL_FILE).read_bytes()), f.truncate(1_900_000_000))}.items():
         (folder := tmp_path/'all'/str(len(names))).mkdir()
         with (folder/MODEL_FILE).open('wb') as file: write(file)
@@ -373,6 +379,15 @@ def test_crafted_files_are_refused_in_a_second_and_200_mb(model, tmp_path, recor
     record_property('figure', f'Crafted models: {len(found)} refused; at most {seconds:.2f} s and {megabytes:.0f} MB each')
     assert len(found) == len(names) >= 30
     assert [f for f in found if f[1] == 'accepted' or '\n' in f[1] or f[2] > 1 or f[3] > 200] == []
+
+
+def test_names_of_anybody_are_safe_to_show(model, tmp_path):
+    "On a terminal and in a table; what is wrong with a description is said briefly"
+    described, state = contents(model)
+    (tmp_path/MODEL_FILE).write_bytes(model_file(described | {'names': ['line\nbreak', '\x1b[31m\u2028é']}, state))
+    assert load_model(tmp_path).names == load_model(set_card(tmp_path, '# Mine')).names == [r'line\nbreak', r'\x1b[31m\u2028é']
+    (tmp_path/MODEL_FILE).write_bytes(model_file(described | {'format': 10**4000}, state))
+    assert len(refuse(tmp_path, [])) < 300 + len(str(tmp_path))
 
 
 def test_a_large_layer_is_computed_for_few_pictures_at_once(small_learner, tmp_path):

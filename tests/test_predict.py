@@ -187,6 +187,20 @@ def test_a_place_that_can_not_be_written_to(predict, models, pictures, tmp_path)
         predict.predict_folder(models/'one', pictures, tmp_path/'folder.csv', report=str)
 
 
+@pytest.mark.parametrize('name, theirs', [('out.unreadable.csv', 'file,price\ntea,3\n'), ('out.source.json', '{"my": "notes"}'),
+                                          ('out.source.json', 'no JSON')])
+def test_a_strangers_files_beside_the_table_stay(predict, models, pictures, tmp_path, name, theirs):
+    (tmp_path/name).write_text(theirs)
+    with pytest.raises(NotesError, match='would be written over'):
+        predict.predict_folder(models/'one', pictures, tmp_path/'out.csv', report=str)
+    assert (tmp_path/name).read_text() == theirs and not (tmp_path/'out.csv').exists()
+
+
+def test_an_address_is_no_folder(predict, models, tmp_path):
+    with pytest.raises(NotesError, match='not fetched'):
+        predict.predict_folder(models/'one', 'https://example.org/a.png', tmp_path/'out.csv', report=str)
+
+
 ODD_NAMES = ['line\nbreak.png', 'return\rhere.png', 'both\r\n.png', 'comma, "quotes".png', 'caf\udce9_1.png',
              'back\\slash.png', 'Zürich, 日本.png',
              'at 3.04\u202fPM.png', 'NA.png', '=1+2.png', "tab\t'.png"]

@@ -145,7 +145,7 @@ def test_answers_can_be_corrected_counted_and_saved(pages, site):
     "A table that pandas reads, with each picture's name, answer, correction and probabilities"
     page, predictor = pages('cats'), site['cats'].predictor
     if page.locator('.kept').is_visible(): page.get_by_role('button', name='Clear the answers').click()
-    files = {'a, "b".png': encoded(scene(60, 50), 'PNG'), 'ü.png': encoded(scene(50, 60), 'PNG')}
+    files = {'a, "b".png': encoded(scene(60, 50), 'PNG'), '=1+2.png': encoded(scene(50, 60), 'PNG')}
     for name, data in files.items(): ask(page, name, data)
     newest = page.locator('.answer').first
     said = newest.locator('.soft:has-text("If it had to choose")').count()
@@ -154,10 +154,21 @@ def test_answers_can_be_corrected_counted_and_saved(pages, site):
     with page.expect_download() as arrived: page.get_by_role('button', name='Save as a table').click()
     assert arrived.value.suggested_filename == 'answers.csv'
     table = pd.read_csv(arrived.value.path(), keep_default_na=False)
-    assert table.file.tolist() == list(files) and table.corrected.tolist() == ['', 'something else']
+    assert table.file.tolist() == ['a, "b".png', "'=1+2.png"] and table.corrected.tolist() == ['', 'something else']
     assert table.answer.tolist() == [predictor.names[predictor.probabilities(data).argmax()] for data in files.values()]
     theirs = np.array([predictor.probabilities(data).tolist() for data in files.values()])
     assert np.abs(table[predictor.names].to_numpy(float) - theirs).max() < SAME
+
+
+def test_a_heading_of_anybody_is_plain_text(tmp_path):
+    from markdown_it import MarkdownIt
+
+    from fastbook_notes.apps.publishing import _escaped, _title_of
+    for heading, title in (('[Cats](https://evil.example) ![x](y.png) *and* `dogs`', 'Cats  and dogs'), ('<b>Cats</b>', '<b>Cats</b>'),
+                           (r'\[a](b) https://evil.example', '[a](b) https://evil.example'), ('x'*900, 'x'*200), ('![](y)', tmp_path.name)):
+        assert _title_of(f'# {heading}\n', tmp_path) == title
+        shown = MarkdownIt('js-default').parseInline(_escaped(title))[0].children
+        assert {part.type for part in shown} <= {'text', 'text_special'} and ''.join(part.content for part in shown) == title
 
 
 def test_same_answers_of_a_head_with_several_layers(pages, site):

@@ -130,6 +130,10 @@ REFUSED = {
     'Chinese': ('fname,labels,is_valid\n1.png,黑猫,1\n'.encode('gbk'), "isn't UTF-8 text"),
     'DOS': ('fname;labels;is_valid\n1.png;Köter;1\n'.encode('cp850'), "isn't UTF-8 text"),
     'half a UTF-16 character': (as_csv().encode('utf-16')[:-1], "isn't UTF-8 text"),
+    'a million columns': (b'fname,labels,is_valid' + b','*1_000_000 + b'\n1.png,cat,1\n',
+                          '1,000,003 columns, and more than 1,000 are not read; keep fname, labels, is_valid'),
+    'short rows of many columns': (b'fname,labels,is_valid' + b','*900 + b'\n' + b'1.png,cat,1\n'*23_000,
+                                   '23,000 rows of 903 columns, and more than 20,000,000 fields are not read'),
     'a spreadsheet': (b'PK\x03\x04' + bytes(range(256)), "isn't UTF-8 text"),
 }
 

@@ -89,9 +89,9 @@ function render({ model, el }) {
   before.onclick = () => { page -= 1; show(); };
   after.onclick = () => { page += 1; show(); };
   const offer = () => {
-    const cell = (text) => /[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+    const path = (file) => isFormula(file) ? `./${file}` : file; // The same file, and no formula
     URL.revokeObjectURL(save.href);
-    save.href = URL.createObjectURL(new Blob([["file,label,split", ...model.get("rows").map((row) => [row.file, row.label, row.split].map(cell).join(","))].join("\n") + "\n"], { type: "text/csv" }));
+    save.href = URL.createObjectURL(new Blob([["file,label,split", ...model.get("rows").map((row) => [path(row.file), row.label, row.split].map(tableField).join(","))].join("\n") + "\n"], { type: "text/csv" }));
     save.hidden = !model.get("rows").length;
   };
   model.on("change:rows", () => { planned = null; offer(); show(); });

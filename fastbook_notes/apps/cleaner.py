@@ -116,7 +116,7 @@ class _Row(BaseModel):
 
 class Cleaner(AppWidget):
     "Pictures with their labels, the highest loss first, to be kept, relabelled or set aside"
-    _esm, _css = front_end('parts.js', 'cleaner.js'), front_end('apps.css', 'cleaner.css')
+    _esm, _css = front_end('parts.js', 'table.js', 'cleaner.js'), front_end('apps.css', 'cleaner.css')
     requests = TypeAdapter(_Ask)
     in_words = ('Pictures in the order of their loss, each with its label, what the model says, '
                 'and the choice to keep it, relabel it or set it aside.')

@@ -100,11 +100,10 @@ function render({ model, el }) {
     const select = make("select", { id, onchange: () => { answer.right = select.value; count(); } }, make("option", { value: "", textContent: "not said" }), ...labels.map((label) => make("option", { value: label, textContent: label })));
     return make("p", { className: "correction" }, make("label", { htmlFor: id, textContent: table ? "This answer is " : "It is really " }), select);
   };
-  const quoted = (value) => /[",\r\n]/.test(`${value}`) ? `"${`${value}`.replaceAll('"', '""')}"` : `${value}`;
   const asTable = () => {
     const labels = [...new Set(answered.flatMap(({ pairs }) => pairs.map(([label]) => label)))];
     const rows = answered.map((a) => [a.name, given(a), a.neither ?? "", a.right, ...labels.map((label) => a.pairs.find(([l]) => l === label)?.[1].toFixed(4) ?? "")]);
-    return [["file", "answer", "neither", "corrected", ...labels], ...rows].map((row) => row.map(quoted).join(",")).join("\r\n") + "\r\n";
+    return [["file", "answer", "neither", "corrected", ...labels], ...rows].map((row) => row.map(tableField).join(",")).join("\r\n") + "\r\n";
   };
   save.onclick = () => {
     const link = make("a", { href: URL.createObjectURL(new Blob(["\ufeff", asTable()], { type: "text/csv" })), download: "answers.csv" });

@@ -10,7 +10,6 @@ __all__ = ['ONE_COLOUR', 'MAX_UPLOAD', 'heat_picture', 'Guide', 'Desk', 'Picture
 
 # %% ../../nbs/apps/picture_app.ipynb #254845b5
 import io
-import json
 import os
 import sys
 import threading
@@ -33,6 +32,7 @@ from ..data.datasets import get_dataset
 from ..data.drawings.breeds import BREEDS
 from ..data.pictures import BadPicture, open_picture, picture_files
 from ..errors import NotesError
+from ..files import read_json
 
 # %% ../../nbs/apps/picture_app.ipynb #ce3429c8
 def heat_picture(
@@ -213,7 +213,7 @@ class _Ask(BaseModel):
 
 class PictureApp(AppWidget):
     "Upload, drop or pick pictures, and see what a model says about each"
-    _esm, _css = front_end('parts.js', 'picture_app.js'), front_end('apps.css', 'picture_app.css')
+    _esm, _css = front_end('parts.js', 'table.js', 'picture_app.js'), front_end('apps.css', 'picture_app.css')
     requests = TypeAdapter(_Ask)
     words = traitlets.Dict().tag(sync=True) # The app's name, and what the button says
 
@@ -248,7 +248,7 @@ def _pictures_beside(
     "Pictures of a data set that go with a model"
     from fastbook_notes.train import VALIDATION_FILE
     files = picture_files(path)
-    try: validation = {path/name for name in json.loads((model/VALIDATION_FILE).read_text(encoding='utf-8'))}
+    try: validation = {path/name for name in read_json(model/VALIDATION_FILE)}
     except (OSError, ValueError, TypeError): validation = set()
     seen, unseen = [], []
     for file in files: (unseen if file in validation else seen).append(file)

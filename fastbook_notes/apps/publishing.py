@@ -30,7 +30,7 @@ from torch import nn
 from .picture_app import ONE_COLOUR, Guide, package_photos
 from .widget import FRONT_ENDS, front_end
 from ..data.pictures import open_picture
-from ..errors import NotesError
+from ..errors import NotesError, one_line
 from ..files import atomic_file
 from ..models.engine import _export
 from ..models.imagenet_words import NEITHER, class_words, imagenet_names, imagenet_word
@@ -261,9 +261,17 @@ def _title_of(
     card:str, # Markdown
     folder:Path, # Of the model
 ) -> str:
-    "What a page is called: the first heading of the card, else the folder's name"
+    "What a page is called, without markup: the first heading of the card, else the folder's name"
     heading = re.search(r'^# (.+)$', card, re.MULTILINE)
-    return heading[1].strip() if heading else folder.absolute().name
+    parts = MarkdownIt('js-default').parseInline(heading[1])[0].children if heading else None
+    found = ''.join(part.content for part in parts or () if part.type in ('text', 'code_inline')).strip()
+    return one_line(found[:200] or folder.absolute().name)
+
+def _escaped(
+    title:str, # Of a page
+) -> str: # Markdown
+    "A title that means nothing but itself"
+    return re.sub(r'([!-/:-@\[-`{-~])', r'\\\1', title)
 
 # %% ../../nbs/apps/publishing.ipynb #945457f1
 def _says(
@@ -307,14 +315,14 @@ def page_files(
     words = dict(title=escape(title), says=_says(predictor), card=_card_page(predictor.card), version=version[1] if version else '',
                  megabytes=f'{sum(len(data) for _, data in large.values())/1e6:.1f}')
     shell = {name: (PAGE/name).read_bytes() for name in ('page.js', 'answering.js', 'worker.js', 'preparation.js', 'icon.svg')}
-    shell |= {'picture_app.js': front_end('parts.js', 'picture_app.js').encode(),
+    shell |= {'picture_app.js': front_end('parts.js', 'table.js', 'picture_app.js').encode(),
               'page.css': front_end('apps.css', 'picture_app.css', 'published/page.css').encode(),
               'manifest.webmanifest': _manifest(title), 'index.html': _filled('index.html', words),
               'model.json': json.dumps(page_description(predictor, check, large, neither, title)).encode()}
     offline = {**shell, './': shell['index.html'], **{name: data for name, data in engine.items() if name.endswith('.mjs')}}
     kept = [f'{name}?{hashlib.sha256(data).hexdigest()[:8]}' for name, data in offline.items()]
     worker = (PAGE/'service-worker.js').read_text(encoding='utf-8').replace('$files', json.dumps(kept))
-    readme = _filled('README.md', {**words, **check, 'title': json.dumps(title), 'heading': title})
+    readme = _filled('README.md', {**words, **check, 'title': json.dumps(title), 'heading': _escaped(title)})
     return {**engine, **dict(large.values()), 'README.md': readme, 'service-worker.js': worker.encode(), **shell}
 
 # %% ../../nbs/apps/publishing.ipynb #c9b147a8

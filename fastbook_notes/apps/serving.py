@@ -112,10 +112,12 @@ def public_place(
     base_url:str, # A path, or an address with a path
 ) -> tuple[str, list[str]]: # The path, which begins and ends with `/`; the host's name, if one is given
     "Where a proxy shows an app; raises `NotesError` for what is neither"
-    parts = urlsplit(base_url)
-    whole = parts.scheme in ('http', 'https') and parts.hostname
-    if not whole and not (base_url.startswith('/') and not parts.netloc) or parts.query or parts.fragment:
-        raise NotesError(f"{base_url} can't be the place of an app; use a path such as /pets/, or an address such as https://example.org/pets/.")
+    none = f'{base_url} can\'t be the place of an app; use a path such as /pets/, or an address such as https://example.org/pets/.'
+    try:
+        parts = urlsplit(base_url)
+        whole = parts.scheme in ('http', 'https') and parts.hostname and parts.port != 0
+    except ValueError as e: raise NotesError(none) from e
+    if not whole and not (base_url.startswith('/') and not parts.netloc) or parts.query or parts.fragment: raise NotesError(none)
     path = parts.path.strip('/')
     return f'/{path}/' if path else '/', [parts.hostname] if whole else []
 

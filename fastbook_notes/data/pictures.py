@@ -124,7 +124,8 @@ def describe_passed(
     passed:Counter, # From `walk_pictures` or `picture_files`
 ) -> str: # For example '3 .mp4, 1 hidden', or ''
     "What was passed over, in words"
-    return ', '.join(f'{n} {reason}' for reason, n in sorted(passed.items(), key=lambda entry: (-entry[1], entry[0])))
+    ordered = sorted(passed.items(), key=lambda entry: (-entry[1], entry[0]))
+    return ', '.join(f"{n} {reason if n > 1 else reason.replace('folders', 'folder')}" for reason, n in ordered)
 
 # %% ../../nbs/data/pictures.ipynb #6b8afde8
 class BadPicture(NotesError):

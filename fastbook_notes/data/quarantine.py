@@ -21,7 +21,7 @@ import pandas as pd
 
 from .tables import TABLE_FILE, without_rows
 from ..errors import NotesError
-from ..files import atomic_file, locked, sync
+from ..files import PARTS, atomic_file, locked, ordinary_bytes, sync
 
 # %% ../../nbs/data/quarantine.ipynb #033d5cc0
 QUARANTINE_FOLDER, LOG_FILE = '_set_aside', 'log.jsonl'
@@ -149,12 +149,16 @@ def _entry(
         except (ValueError, RecursionError): continue
 
 # %% ../../nbs/data/quarantine.ipynb #54af4ef4
+_MAX_LOG = 100_000_000 # Bytes
+
 def _read_log(
     folder:Path, # A data set
 ) -> tuple[list[dict], list[int]]: # The moves in their order, and the numbers of damaged lines
     "The log; raises `NotesError` if a line of it isn't one that quarantine writes"
     log, entries, damaged = folder/QUARANTINE_FOLDER/LOG_FILE, [], []
-    for number, line in enumerate(log.read_bytes().split(b'\n'), 1):
+    try: lines = ordinary_bytes(log, _MAX_LOG).split(b'\n')
+    except ValueError as e: raise NotesError(f"{log} can't be read ({e}); move the files back by hand.") from e
+    for number, line in enumerate(lines, 1):
         if not line.strip(): continue
         entry = _entry(line)
         if entry is None:
@@ -192,7 +196,7 @@ def _left_aside(
 ) -> list[str]: # Paths inside it
     "The files in `_set_aside/`, after what quarantine needed for itself and empty folders are removed"
     aside = folder/QUARANTINE_FOLDER
-    for part in [aside/_NEW_TABLE, *aside.glob('.*.part')]:
+    for part in [aside/_NEW_TABLE, *aside.glob(PARTS)]:
         shutil.rmtree(part) if part.is_dir() and not part.is_symlink() else part.unlink(missing_ok=True)
     for here in sorted((p for p in aside.rglob('*') if p.is_dir() and not p.is_symlink()), reverse=True):
         if not any(here.iterdir()): here.rmdir()

@@ -17,7 +17,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from ..errors import NotesError, one_line
 from .architecture import Architecture, Layer, Part, Share, describe_architecture, describe_head
@@ -31,7 +31,7 @@ MAX_BRACKETS = 250_000 # Lists and dicts in it, and brackets in labels
 MAX_KEYS = 50_000 # Keys of its dicts, and labels with such marks
 
 Text = Annotated[str, Field(max_length=10_000)]
-Name = Annotated[str, Field(min_length=1, max_length=1000)]
+Name = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(one_line)] # What people see, on a screen or in a table
 Class = bool | Annotated[int, Field(ge=-2**63, lt=2**63)] | float | Annotated[str, Field(max_length=1000)]
 Temperature = Annotated[float, Field(ge=1e-3, le=1e3)]
 Row = Annotated[list[Share | None], Field(fail_fast=True, min_length=3, max_length=3)] # Threshold, precision, recall
@@ -90,9 +90,9 @@ def _in_one_line(
     first = error.errors(include_url=False, include_context=False)[0]
     place, said = '.'.join(map(str, first['loc'])), first['msg'].removeprefix('Value error, ')
     if place == 'format' and type(first['input']) is int and first['input'] > 2:
-        return f"its format is {first['input']}, and this version of fastbook-notes knows 2 (update fastbook-notes)"
+        return f"its format is {str(first['input'])[:20]}, and this version of fastbook-notes knows 2 (update fastbook-notes)"
     if place and first['type'] != 'value_error': said = f'its description says something impossible at {place[:200]} ({said[:200]})'
-    return ''.join(c if c.isprintable() else '?' for c in said)
+    return one_line(said)
 
 def read_description(
     text:str, # JSON
@@ -175,11 +175,11 @@ def plain_class(
         raise NotesError(f"The class {one_line(name)} has a name that isn't UTF-8; rename its files or its folder, and begin again.") from e
     return name
 
-def _printable(
+def _shown(
     label, # An entry of a vocabulary
-) -> str: # In one line, never empty
+) -> str: # Never empty
     "What people see of a class that nobody named"
-    return ''.join(c if c.isprintable() else '?' for c in str(label)) or '(blank)'
+    return str(label) or '(blank)'
 
 def _rows_of(
     thresholds, # Rows of threshold, precision and recall; or chapter 6's table
@@ -223,7 +223,7 @@ def describe_learner(
     if not 0 < len(vocabulary) <= MAX_CLASSES:
         raise NotesError(f'The data has {len(vocabulary):,} classes, and a model folder holds 1 to {MAX_CLASSES:,}; take other data.')
     fields = dict(format=2, architecture=architecture, head=describe_head(learn.model[1]), vocabulary=vocabulary,
-        names=list(map(_printable, vocabulary)) if names is None else list(map(str, names)), **kind,
+        names=list(map(_shown, vocabulary)) if names is None else list(map(str, names)), **kind,
         thresholds=_rows_of(thresholds),
         temperature=temperature.tolist() if hasattr(temperature, 'tolist') else temperature,
         picture=describe_steps(learn, architecture['channels']), metrics=_finite(_metrics_of(learn) if metrics is None else metrics),

@@ -191,6 +191,13 @@ def read_cache(
         with safe_open(file, framework='pt') as stored: return stored.get_tensor('features')
     except (SafetensorError, OSError, KeyError): return None
 
+_reported = set()
+
+def _report_once(message, folder):
+    "Print a message about a folder, and no other one after it"
+    if folder not in _reported: print(message)
+    _reported.add(folder)
+
 def write_cache(
     file:Path, # From `feature_file`
     features:torch.Tensor, # (views, pictures, features)
@@ -198,7 +205,7 @@ def write_cache(
     "Write features to the disk, whole or not at all; prints a line if that fails"
     try:
         with atomic_file(file) as part: save_file({'features': features.contiguous()}, part)
-    except NotesError as e: print(f"The features are not kept and will be computed again next time: {e}")
+    except NotesError as e: _report_once(f'Features are not kept and will be computed again next time: {e}', file.parent)
 
 def cached_features(
     learn:Learner, # A vision learner

@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import re
+import sys
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -26,7 +27,7 @@ from tqdm.auto import tqdm
 
 from ..data.pictures import PICTURE_ENDINGS, BadPicture, describe_passed, walk_pictures
 from ..errors import NotesError, one_line
-from ..files import atomic_file, locked, write_errors
+from ..files import atomic_file, locked, ordinary_bytes, read_json, write_errors
 from .engine import memory_errors, pick_device, usable_cores
 from .model_folder import MODEL_FILE, load_model
 from .predictor import Predictor
@@ -105,18 +106,45 @@ def _cut_half_row(
         table.truncate(end)
 
 # %% ../../nbs/models/predict_folder.ipynb #5bb64bae
+_UNREADABLE = 'file', 'reason' # Columns of the list of what can't be read
+
+def _read_note(
+    note:Path, # That may be anybody's
+) -> dict: # What `_claim` has written, or nothing
+    "Where the rows of a table come from"
+    try: found = read_json(note)
+    except (OSError, ValueError): return {}
+    return found if isinstance(found, dict) else {}
+
+def _is_list(
+    file:Path, # That may be anybody's
+) -> bool:
+    "Whether a file is a list of what can't be read, or the beginning of one"
+    header = (','.join(_UNREADABLE) + '\n').encode()
+    try: return header.startswith(ordinary_bytes(file, sys.maxsize, len(header)))
+    except (OSError, ValueError): return False
+
+# %% ../../nbs/models/predict_folder.ipynb #9ab922df
 def _claim(
     note:Path, # Beside the table
+    refused:Path, # Likewise, for the list of what can't be read
     table:Path, # The table
     source:dict, # The model and the folder
 ):
-    "Write down where the rows come from; raises `NotesError` if those that are there come from elsewhere"
-    if table.is_dir(): raise NotesError(f'{one_line(table)} is a folder; name a file for the table.')
-    try: before = json.loads(note.read_text(encoding='utf-8')) if table.exists() else source
-    except (OSError, ValueError): before = None
-    if before != source: raise NotesError(f'{table} was not made with this model from this folder; name another file, or remove it.')
+    "Write down where the rows come from; raises `NotesError` if those that are there, or the files beside them, come from elsewhere"
+    if table.is_dir(): raise NotesError(f'{table} is a folder; name a file for the table.')
+    for written in (table, refused):
+        if written.is_symlink(): raise NotesError(f'{written} is a link to somewhere else; remove it, or name another file.')
+    before, known = _read_note(note), note.exists() or note.is_symlink()
+    if known and set(before) != set(source):
+        raise NotesError(f'{note} was there already, and would be written over; move it, or name another table than {table}.')
+    if refused.exists() and not _is_list(refused):
+        raise NotesError(f'{refused} was there already, and would be written over; move it, or name another table than {table}.')
+    if table.exists() and before != source:
+        raise NotesError(f'{table} was not made with this model from this folder; name another file, or remove it.')
     with atomic_file(note) as part: part.write_text(json.dumps(source, indent=1), encoding='utf-8')
 
+# %% ../../nbs/models/predict_folder.ipynb #1027823f
 def _to_parquet(
     table:Path, # CSV
     out:Path, # Where to
@@ -178,6 +206,8 @@ def _check_names(
         if find_spec('pyarrow') is None:
             raise NotesError('A .parquet file needs the package pyarrow; run `pip install pyarrow`, or write a .csv file.')
         if out.exists(): raise NotesError(f'{out} is there already; name another file, or remove it.')
+    if not folder.exists() and re.match('https?:/', str(folder)):
+        raise NotesError('Pictures are not fetched from addresses; save them to a folder first, and name that.')
     if not folder.exists(): raise NotesError(f'There is no folder or picture {folder}; name one that is there.')
     if bs < 1: raise NotesError(f'{bs} pictures at a time are none; give at least 1.')
 
@@ -218,7 +248,8 @@ def _predict(predictor, model, folder, single, out, bs, report):
     table = out if out.suffix.lower() == '.csv' else out.with_suffix('.unfinished.csv')
     place, columns = folder.parent if single else folder, _columns(predictor)
     with (model/MODEL_FILE).open('rb') as weights: digest = hashlib.file_digest(weights, 'sha256').hexdigest()[:32]
-    _claim(out.with_suffix('.source.json'), table, dict(model=digest, folder=str(place.absolute())))
+    _claim(out.with_suffix('.source.json'), out.with_suffix('.unreadable.csv'), table,
+           dict(model=digest, folder=str(place.absolute())))
     _cut_half_row(table)
     done = {_eight_bytes(row[0]) for row in _rows(table, columns)} if table.is_file() else set()
     total, gone, passed = (1, set(), Counter()) if single else _count(folder, done)
@@ -252,16 +283,14 @@ def _in_words(
 def _write(predictor, place, todo, out, table, bs, total):
     "Label what is to be done, and return how many pictures that were, and how many can't be read"
     refused, labelled, bad, text = out.with_suffix('.unreadable.csv'), 0, 0, dict(newline='', encoding='utf-8')
-    for written in (table, refused):
-        if written.is_symlink(): raise NotesError(f'{one_line(written)} is a link to somewhere else; remove it, or name another file.')
     with table.open('a', **text) as file, refused.open('w', **text) as list_, tqdm(total=total, unit='picture', leave=False) as bar:
         rows, unreadable = (csv.writer(f, lineterminator='\n') for f in (file, list_))
         if not file.tell(): rows.writerow(_columns(predictor))
-        unreadable.writerow(['file', 'reason'])
+        unreadable.writerow(_UNREADABLE)
         def refuse(name, reason):
             nonlocal bad
             bad += 1
-            unreadable.writerow([name_in_table(name), reason])
+            unreadable.writerow([name_in_table(name), one_line(reason)])
         for batch in _label_all(predictor, place, todo, bs, refuse, bar):
             rows.writerows(batch)
             file.flush()
