@@ -192,13 +192,14 @@ def _columns(
     dataset, # A `TensorDataset`, or any data set of tuples, such as a list of pairs
 ) -> TensorDataset:
     "Each part of the items as one tensor; raises `NotesError` if there are no items, or they differ in shape"
-    if not isinstance(dataset, TensorDataset):
+    if isinstance(dataset, TensorDataset): columns = dataset.tensors
+    else:
         items = [dataset[i] for i in range(len(dataset))] if hasattr(dataset, '__getitem__') else list(dataset)
-        try: dataset = TensorDataset(*(torch.stack([torch.as_tensor(v).as_subclass(Tensor) for v in c]) for c in zip(*items, strict=True)))
+        try: columns = [torch.stack([torch.as_tensor(v).as_subclass(Tensor) for v in c]) for c in zip(*items, strict=True)]
         except (TypeError, ValueError, RuntimeError):
             raise NotesError("The items must be tuples of numbers, for example (picture, target), all of the same shapes.") from None
-    if not dataset.tensors or not len(dataset): raise NotesError("There are no items to make batches of; give at least one.")
-    return dataset
+    if not columns or not len(columns[0]): raise NotesError("There are no items to make batches of; give at least one.")
+    return TensorDataset(*columns)
 
 # %% ../nbs/04_mnist_basics.ipynb #7e1d0a11
 class TensorLoader:
