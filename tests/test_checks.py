@@ -351,6 +351,7 @@ def test_litter_is_not_looked_at(tmp_path):
     assert check_dataset(root).empty
 
 
+@pytest.mark.slow
 def test_what_is_left_out_is_what_cannot_be_opened(tmp_path):
     "Nothing that opens is left out, nothing that isn't there or is no picture gets through"
     for name, source in odd_inputs(tmp_path):
@@ -376,6 +377,7 @@ def test_files_that_are_cut_are_left_out_cheaply(tmp_path):
     assert usable_pictures(usable, said.append) == usable and len(said) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('ending', ['jpg', 'png', 'webp', 'gif', 'tif'])
 def test_a_damaged_middle_is_found_before_training(tmp_path, ending):
     "Whatever training would stop at is left out, also where both ends of a file are whole"

@@ -120,6 +120,7 @@ def homeless(tmp_path):
     return run
 
 
+@pytest.mark.slow
 @posix_only
 def test_without_a_home_there_are_data_sets_if_the_cache_is_named(homeless, cache):
     listed = homeless('data', FASTBOOK_NOTES_CACHE=str(cache))

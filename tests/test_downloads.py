@@ -638,6 +638,7 @@ print(fetch_archive(sys.argv[1], sys.argv[2], 'set', expected=(int(sys.argv[3]),
 '''
 
 
+@pytest.mark.slow
 def test_the_second_process_waits_for_the_first(address, tmp_path):
     words, before = [sys.executable, '-c', FETCH, f'{address}/slow/together', tmp_path/'set', *map(str, EXPECTED)], len(Server.asked)
     together = [subprocess.Popen(words, stdout=subprocess.PIPE, text=True) for _ in range(3)]

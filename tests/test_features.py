@@ -175,6 +175,7 @@ def others(files, monkeypatch):
     yield 'another order', key(learner([*files[:2][::-1], *[f for f in files[2:] if f.is_file()], files[0]]))
 
 
+@pytest.mark.slow
 def test_whatever_changes_there_is_another_key(files, monkeypatch, record_property):
     found = list(others(files, monkeypatch))
     kept = {what: digest for what, digest in found if digest is not None}

@@ -531,6 +531,7 @@ def test_a_killed_save_leaves_the_old_model_or_the_new(model, tmp_path, record_p
     assert int(killed) >= KILLS and int(old) and int(new) and int(old) + int(new) == int(killed) and names == sorted(FILES)
 
 
+@pytest.mark.slow
 def test_who_reads_while_somebody_saves_gets_a_whole_model(model, tmp_path):
     folder, wrong = Path(shutil.copytree(model, tmp_path/'model')), []
     writer = threading.Thread(target=lambda: [set_card(folder, f'# Card {i}') for i in range(10)])
@@ -615,6 +616,7 @@ def head_only(tmp_path_factory):
     return write, described, head, state
 
 
+@pytest.mark.slow
 def test_the_installed_body_need_not_be_in_the_file(head_only):
     from fastbook_notes.models.untrained import words_model
     folder = head_only[0]()
@@ -642,6 +644,7 @@ def other_bodies(described, head, state):
     yield 'that says more', dict(note='x'), 'changed or damaged'
 
 
+@pytest.mark.slow
 def test_a_crafted_head_is_refused_in_a_line(head_only):
     write, *rest = head_only
     for what, crafted, why in other_bodies(*rest):

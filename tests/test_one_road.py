@@ -60,6 +60,7 @@ def predictor(dls, tmp_path_factory):
     return load_model(save_model(learn, tmp_path_factory.mktemp('models')/'small'))
 
 
+@pytest.mark.slow
 def test_no_kind_of_picture_is_left_out(seen):
     assert sorted(seen) == NAMES
 
@@ -75,6 +76,7 @@ def test_training_sees_what_is_opened(folder, seen, name):
     assert torch.equal(torch.as_tensor(tensor), torch.from_numpy(np.array(resized)).permute(2, 0, 1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', NAMES)
 def test_prediction_sees_what_training_saw(folder, seen, predictor, name):
     assert torch.equal(torch.as_tensor(predictor.prepare(path_of(folder, name))), torch.as_tensor(seen[name][1]))

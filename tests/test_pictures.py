@@ -159,6 +159,7 @@ def test_a_video_behind_a_photo_is_no_reason_to_refuse_it():
     assert open_picture(data).size == (2016, 1512)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('size, expected', [
     ((2047, 2047), (2047, 2047)), ((2048, 2048), (1024, 1024)), ((2049, 3001), (1025, 1501)),
     ((4096, 4200), (1024, 1050)), ((4000, 1000), (4000, 1000))])
@@ -173,6 +174,7 @@ def test_large_pictures_come_out_smaller_in_every_format(size, expected):
     assert turned.size == expected[::-1]
 
 
+@pytest.mark.slow
 @posix_only
 @pytest.mark.parametrize('size', [(8160, 6144), (9248, 6936), (12_000, 9000)], ids=['50 MP', '64 MP', '108 MP'])
 def test_phones_largest_photos_take_little_memory(tmp_path, size, record_property):
