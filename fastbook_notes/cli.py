@@ -24,7 +24,7 @@ import typer
 
 from . import chapters
 from .errors import NotesError, one_line
-from .files import atomic_file
+from .files import absolute_path, atomic_file
 
 # %% ../nbs/cli.ipynb #5520eff6
 app = typer.Typer(help='Notes on deep learning that run: six chapters as notebooks.', no_args_is_help=True, add_completion=False,
@@ -89,7 +89,7 @@ def run_command(
     out: Annotated[Path, typer.Option(metavar='DIR', help='Where the executed notebooks and their pages are written.')] = Path('_run'),
 ):
     "Execute chapters from start to end and show what they measured."
-    from fastbook_notes.data.datasets import absolute_path, default_size, get_dataset
+    from fastbook_notes.data.datasets import default_size, get_dataset
     wanted = [chapters.find_chapter(name) for name in names] if names else chapters.CHAPTERS
     data = data or default_size()
     if data not in ('sample', 'full'): data = str(absolute_path(data))
@@ -298,10 +298,9 @@ def apps_command(
     found, data = find_app(name), data or os.environ.get('FASTBOOK_NOTES_DATA')
     public_place(base_url)
     print(f'{found.name}: making ready what it needs ...', flush=True)
-    from fastbook_notes.data.datasets import absolute_path
     if data and data not in ('sample', 'full'): data = str(absolute_path(data))
     try:
-        if model: check_model(found, model := model.expanduser().absolute())
+        if model: check_model(found, model := absolute_path(model))
         else: model = prepare_app(found, data, _tell)
         _tell(f'{found.name}: starting the server ...')
         with serving(found, port, host, data, _tell, model, base_url, token) as (address, process):

@@ -23,7 +23,7 @@ from .data.datasets import DATASETS, default_size, describe_dataset, get_dataset
 from .data.pictures import walk_pictures
 from .data.tables import TABLE_FILE
 from .errors import NotesError
-from .files import atomic_file, cache_folder, locked, read_json
+from .files import absolute_path, atomic_file, cache_folder, locked, read_json
 from .quiet_imports import import_quietly
 
 # %% ../nbs/train.ipynb #0adcd3e8
@@ -50,7 +50,7 @@ from fastbook_notes.models.distributed import (
 )
 from .models.engine import split_at_head
 from .models.features import feature_dataloaders, fit_frozen
-from .models.model_folder import MODEL_FILE, check_can_save, save_model
+from .models.model_folder import CARD_FILE, DESCRIPTION_FILE, MODEL_FILE, ONNX_FILE, check_can_save, save_model
 
 # %% ../nbs/train.ipynb #844c0c4b
 @dataclass(frozen=True)
@@ -122,7 +122,19 @@ class Checkpoint(Checkpoints):
         self.report(f'epoch {self.finished} of {self.n_epoch}: ' + ', '.join(f'{name} {value:.4f}' for name, value in measured))
 
 # %% ../nbs/train.ipynb #3b28a079
-SETTINGS_FILE = 'training.json'
+SETTINGS_FILE, VALIDATION_FILE = 'training.json', 'validation.json'
+
+def _check_others(
+    out:Path, # A folder without a model and without a checkpoint
+) -> int: # No epoch is done
+    "Raise `NotesError` if somebody else's files would be written over"
+    theirs = [name for name in (CARD_FILE, DESCRIPTION_FILE, ONNX_FILE, VALIDATION_FILE) if (out/name).exists()]
+    if (out/SETTINGS_FILE).exists():
+        try: ours = read_json(out/SETTINGS_FILE).keys() >= {'chapter', 'data'}
+        except (OSError, ValueError, AttributeError): ours = False
+        if not ours: theirs.append(SETTINGS_FILE)
+    if theirs: raise NotesError(f'{out} holds {theirs[0]} already, which would be written over; choose another folder.')
+    return 0
 
 def _begin(
     out:Path, # The model's folder
@@ -131,7 +143,7 @@ def _begin(
 ) -> int: # How many epochs are done
     "Where to begin; raises `NotesError` if something is in the way"
     if (out/MODEL_FILE).exists(): raise NotesError(f'There is a trained model in {out} already; choose another folder, or remove it.')
-    if not (out/CHECKPOINT_FILE).is_file(): return 0
+    if not (out/CHECKPOINT_FILE).is_file(): return _check_others(out)
     if not resume: raise NotesError(f'There is an unfinished training in {out}; go on with --resume, or choose another folder.')
     try:
         before = read_json(out/SETTINGS_FILE)
@@ -161,7 +173,7 @@ def _data_name(
 ) -> str: # The same for the same data, wherever it is asked from
     "What to call the data of a training"
     name = str(data or default_size())
-    return name if name in ('sample', 'full') else str(Path(name).expanduser().absolute())
+    return name if name in ('sample', 'full') else str(absolute_path(name))
 
 def _same_start(
     done:int, # Epochs, from `_begin`
@@ -174,8 +186,6 @@ def _same_start(
     if len(set(starts)) > 1: raise NotesError('Not all machines see the same unfinished training; set --out to a folder that they share.')
 
 # %% ../nbs/train.ipynb #d98d6d09
-VALIDATION_FILE = 'validation.json'
-
 def _validation_names(
     learn:Learner, # Whose validation pictures are meant
     path:Path, # The data set's folder

@@ -254,6 +254,10 @@ TOO_LONG = 'a'*300
     ('data > /dev/full', 2, 'the output: No space left'), ('--help > /dev/full', 2, 'the output: No space left'),
     (f'predict cat_or_dog {TOO_LONG}', 2, 'File name too long'), (f'train 1 --out {TOO_LONG}', 2, 'File name too long'),
     (f'app line --model {TOO_LONG}', 2, ''), (f'convert {TOO_LONG} out --i-trust-this-file', 2, ''), (f'data check {TOO_LONG}', 2, ''),
+    ('data check ~nobody-of-this-name/x', 2, 'nobody-of-this-name'), ('data check ~nobody-of-this-name/x --undo', 2, 'nobody-of-this-name'),
+    ('app breeds --model ~nobody-of-this-name/x', 2, 'nobody-of-this-name'),
+    ('train 5 --data ~nobody-of-this-name/x', 2, 'nobody-of-this-name'),
+    ('train 1 --out /', 2, '/ '), ('app line --host ""', 2, 'The host is empty'),
 ])
 def test_odd_outputs_and_names_end_in_a_line(cache, tmp_path, words, status, message):
     done = subprocess.run(f'{sys.executable} -c "from fastbook_notes.cli import main; main()" {words}', shell=True, cwd=tmp_path,

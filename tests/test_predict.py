@@ -196,6 +196,20 @@ def test_a_strangers_files_beside_the_table_stay(predict, models, pictures, tmp_
     assert (tmp_path/name).read_text() == theirs and not (tmp_path/'out.csv').exists()
 
 
+def test_tables_of_one_name_and_two_kinds_are_told_apart(predict, models, pictures, tmp_path):
+    "Each has its own notes, so neither takes over what the other has found"
+    from PIL import Image
+    (tmp_path/'other').mkdir()
+    Image.new('RGB', (40, 30), 'red').save(tmp_path/'other'/'a.png')
+    csv_table, parquet = tmp_path/'out.csv', tmp_path/'out.parquet'
+    predict.predict_folder(models/'one', pictures, csv_table, report=str)
+    predict.predict_folder(models/'one', tmp_path/'other', parquet, report=str)
+    assert (tmp_path/'out.unreadable.csv').exists() and not (tmp_path/'out.parquet.unreadable.csv').exists()
+    with pytest.raises(NotesError, match='was not made with this model from this folder'):
+        predict.predict_folder(models/'one', tmp_path/'other', csv_table, report=str)
+    assert predict.predict_folder(models/'one', pictures, csv_table, report=str)['labelled'] == 0
+
+
 def test_an_address_is_no_folder(predict, models, tmp_path):
     with pytest.raises(NotesError, match='not fetched'):
         predict.predict_folder(models/'one', 'https://example.org/a.png', tmp_path/'out.csv', report=str)

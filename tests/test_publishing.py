@@ -338,6 +338,9 @@ def test_a_page_is_made_again_and_nothing_else_is_written_over(site, model, tmp_
     assert (out/'.git').is_dir() and (out/'body.onnx.gz').read_bytes() == (site['small'].folder/'body.onnx.gz').read_bytes()
     (tmp_path/'mine.txt').write_text('mine')
     with pytest.raises(NotesError, match='holds other files'): publish(model, tmp_path, report=str)
+    (tmp_path/'service-worker.js').write_text('// mine')
+    with pytest.raises(NotesError, match='holds other files'): publish(model, tmp_path, report=str)
+    assert (tmp_path/'service-worker.js').read_text() == '// mine'
     with pytest.raises(NotesError, match='is a file'): publish(model, tmp_path/'mine.txt', report=str)
 
 

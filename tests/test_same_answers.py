@@ -155,6 +155,15 @@ def test_too_little_is_refused_in_a_line(case, own_cache, tmp_path):
     assert not (tmp_path/'model').exists()
 
 
+@pytest.mark.parametrize('name', ['README.md', 'model.json', 'training.json', 'validation.json', 'model.onnx'])
+def test_a_persons_own_files_are_not_written_over(pets, own_cache, tmp_path, name):
+    from fastbook_notes.train import train_chapter
+    (mine := tmp_path/'mine').mkdir()
+    (mine/name).write_text('mine')
+    with pytest.raises(NotesError, match=f'holds {name} already'): train_chapter(5, pets, epochs=1, size=32, out=mine, report=str)
+    assert (mine/name).read_text() == 'mine' and list(mine.iterdir()) == [mine/name]
+
+
 def test_one_training_at_a_time_writes_a_folder(pets, own_cache, tmp_path, monkeypatch, capfd):
     "The second waits, and then finds a model"
     import threading

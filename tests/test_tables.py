@@ -133,7 +133,8 @@ REFUSED = {
     'a million columns': (b'fname,labels,is_valid' + b','*1_000_000 + b'\n1.png,cat,1\n',
                           '1,000,003 columns, and more than 1,000 are not read; keep fname, labels, is_valid'),
     'short rows of many columns': (b'fname,labels,is_valid' + b','*900 + b'\n' + b'1.png,cat,1\n'*23_000,
-                                   '23,000 rows of 903 columns, and more than 20,000,000 fields are not read'),
+                                   '23,000 rows of 903 columns, and more than 5,000,000 fields are not read'),
+    'many rows': (b'fname,labels,is_valid\n' + b'a,b,1\n'*2_600_000, 'more than 5,000,000 lines or fields'),
     'a spreadsheet': (b'PK\x03\x04' + bytes(range(256)), "isn't UTF-8 text"),
 }
 

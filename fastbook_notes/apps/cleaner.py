@@ -25,7 +25,7 @@ from ..data.datasets import default_size, get_dataset
 from ..data.pictures import open_picture, picture_files
 from ..data.quarantine import QUARANTINE_FOLDER, free_place, last_batch, move_files, restore
 from ..errors import NotesError
-from ..files import atomic_folder, cache_folder
+from ..files import absolute_path, atomic_folder, cache_folder
 
 # %% ../../nbs/apps/cleaner.ipynb #d5658ef8
 def _judged_by_others(
@@ -225,7 +225,7 @@ def cleaner_from_folders(
     folder:str|Path, # Holds a folder of pictures for each class
 ) -> Cleaner: # Applying moves files
     "Clean a data set whose labels are folders"
-    folder = Path(folder).expanduser().absolute()
+    folder = absolute_path(folder)
     if not folder.is_dir(): raise NotesError(f'There is no folder {folder}; give one that holds a folder of pictures for each class.')
     files = [file for file in picture_files(folder) if file.parent.parent == folder]
     names = [file.relative_to(folder).as_posix() for file in files]
@@ -256,7 +256,7 @@ def cleaner_app(
     data = str(data or default_size())
     try: path = get_dataset('PETS', data)/'images'
     except NotesError:
-        if data in ('sample', 'full') or not Path(data).expanduser().is_dir(): raise
+        if data in ('sample', 'full') or not absolute_path(data).is_dir(): raise
         return cleaner_from_folders(data)
     files = picture_files(path)
     rng = np.random.default_rng(42)

@@ -31,7 +31,7 @@ from .picture_app import ONE_COLOUR, Guide, package_photos
 from .widget import FRONT_ENDS, front_end
 from ..data.pictures import open_picture
 from ..errors import NotesError, one_line
-from ..files import atomic_file
+from ..files import atomic_file, ordinary_bytes
 from ..models.engine import _export
 from ..models.imagenet_words import NEITHER, class_words, imagenet_names, imagenet_word
 from ..models.model_folder import load_model
@@ -326,6 +326,14 @@ def page_files(
     return {**engine, **dict(large.values()), 'README.md': readme, 'service-worker.js': worker.encode(), **shell}
 
 # %% ../../nbs/apps/publishing.ipynb #c9b147a8
+def _is_worker(
+    file:Path, # Anybody's
+) -> bool:
+    "Whether a file is the service worker of a page that was published"
+    first = (PAGE/'service-worker.js').read_bytes().partition(b'\n')[0]
+    try: return ordinary_bytes(file, 1_000_000).startswith(first)
+    except (OSError, ValueError): return False
+
 def _check_place(
     out:Path, # Where a page is to be
 ):
@@ -333,7 +341,7 @@ def _check_place(
     if out.exists() and not out.is_dir(): raise NotesError(f'{out} is a file; name a folder for the page.')
     try: others = out.is_dir() and any(not path.name.startswith('.') for path in out.iterdir())
     except OSError as e: raise NotesError(f"{out} can't be read ({e.strerror}); name another folder.") from e
-    if others and not (out/'service-worker.js').is_file(): raise NotesError(f'{out} holds other files; name an empty folder for the page.')
+    if others and not _is_worker(out/'service-worker.js'): raise NotesError(f'{out} holds other files; name an empty folder for the page.')
 
 def publish(
     model:str|Path, # A folder from `save_model`

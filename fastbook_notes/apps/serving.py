@@ -11,6 +11,7 @@ __all__ = ['APPS', 'VISITORS', 'PATIENCE', 'App', 'find_app', 'free_port', 'is_l
 # %% ../../nbs/apps/serving.ipynb #f58b117f
 import ipaddress
 import os
+import re
 import secrets
 import shutil
 import socket
@@ -78,6 +79,7 @@ def free_port(
 ) -> int: # The first from `wanted` on that nobody listens on
     "Find a port; raises `NotesError` if the next hundred are taken, or there is none of that number"
     if not 0 < wanted < 65536: raise NotesError(f'There is no port {wanted}; give one from 1 to 65535.')
+    if not host: raise NotesError('The host is empty; use 127.0.0.1, or an address of this machine.')
     for port in range(wanted, min(wanted + 100, 65536)):
         with socket.socket(socket.AF_INET6 if ':' in host else socket.AF_INET) as tried:
             if os.name != 'nt': tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -101,11 +103,14 @@ def reachable(
     host:str, # Where a server listens; 0.0.0.0 and :: are all addresses of this machine
 ) -> str: # What to type in a browser
     "The address under which others reach this machine; nothing is sent to find it"
-    if host not in ('0.0.0.0', '::'): return f'[{host}]' if ':' in host else host
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as unsent, suppress(OSError):
-        unsent.connect(('192.0.2.1', 9))
-        return unsent.getsockname()[0]
-    return socket.gethostname()
+    elsewhere = {'0.0.0.0': (socket.AF_INET, '192.0.2.1'), '::': (socket.AF_INET6, '2001:db8::1')} # Addresses of nobody
+    if host in elsewhere:
+        family, other = elsewhere[host]
+        host = socket.gethostname()
+        with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as unsent:
+            unsent.connect((other, 9))
+            host = unsent.getsockname()[0]
+    return f'[{host}]' if ':' in host else host
 
 # %% ../../nbs/apps/serving.ipynb #f3961801
 def public_place(
@@ -117,6 +122,8 @@ def public_place(
         parts = urlsplit(base_url)
         whole = parts.scheme in ('http', 'https') and parts.hostname and parts.port != 0
     except ValueError as e: raise NotesError(none) from e
+    if not re.fullmatch(r'[A-Za-z0-9._~/-]*', parts.path) or '..' in parts.path.split('/'): raise NotesError(none)
+    if whole and not re.fullmatch(r'[\w.:-]+', parts.hostname): raise NotesError(none)
     if not whole and not (base_url.startswith('/') and not parts.netloc) or parts.query or parts.fragment: raise NotesError(none)
     path = parts.path.strip('/')
     return f'/{path}/' if path else '/', [parts.hostname] if whole else []
@@ -195,7 +202,7 @@ def _wait(
     while time.monotonic() - start < 120:
         if process.poll() is not None:
             why = (heard or ['it did not say why'])[-1].strip()
-            raise NotesError(f'Voilà ended: {why}; try another --port.')
+            raise NotesError(f'Voilà ended: {why}; try another --port or --host.')
         try:
             with urllib.request.urlopen(f'{address}voila/static/voila.js', timeout=5): return
         except OSError as e:

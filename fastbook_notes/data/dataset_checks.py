@@ -25,6 +25,7 @@ from .pictures import PICTURE_ENDINGS, BadPicture, open_picture, walk_pictures
 from .quarantine import lies_inside
 from .tables import TABLE_FILE, TableProblem, is_valid_of, read_table, split_labels, table_problems
 from ..errors import NotesError, one_line
+from ..files import absolute_path
 
 # %% ../../nbs/data/dataset_checks.ipynb #696f1695
 _SPLITS = {'train': 'training', 'training': 'training', 'valid': 'validation', 'val': 'validation', 'validation': 'validation',
@@ -212,7 +213,7 @@ def check_dataset(
     path:str|Path, # A folder: what `get_dataset` returns, or one of your own
 ) -> pd.DataFrame: # A row for each finding: file, problem, detail, aside (whether `quarantine` moves it)
     "Look at every file of a data set; raises `NotesError` if the folder can't be read"
-    folder = Path(path).expanduser().absolute()
+    folder = absolute_path(path)
     if not folder.is_dir(): raise NotesError(f'There is no folder {folder}; give one that holds a data set.')
     table, problems = _table(folder)
     items = _items(folder, table)

@@ -6,8 +6,8 @@ Docs: https://fastbook-notes.github.io/fastbook_notes/data/datasets.html.md"""
 
 # %% auto #0
 __all__ = ['PICTURES_PER_CAT_BREED', 'PICTURES_PER_DOG_BREED', 'SCENES', 'DATASETS', 'write_mnist_sample', 'write_mnist',
-           'write_pets', 'write_scenes', 'Dataset', 'absolute_path', 'default_size', 'get_dataset', 'list_datasets',
-           'describe_dataset', 'is_sample']
+           'write_pets', 'write_scenes', 'Dataset', 'default_size', 'get_dataset', 'list_datasets', 'describe_dataset',
+           'is_sample']
 
 # %% ../../nbs/data/datasets.ipynb #0926816e
 import csv
@@ -30,7 +30,7 @@ from .drawings.pets import draw_pet
 from .drawings.scenes import draw_scene
 from .pictures import walk_pictures
 from ..errors import NotesError
-from ..files import atomic_folder, cache_folder, locked
+from ..files import absolute_path, atomic_folder, cache_folder, locked
 from ..quiet_imports import import_quietly
 
 # %% ../../nbs/data/datasets.ipynb #b37000db
@@ -198,14 +198,6 @@ def _sample(name):
         if not place.is_dir():
             with atomic_folder(place) as part: DATASETS[name].write_sample(part)
     return place
-
-# %% ../../nbs/data/datasets.ipynb #43f454cb
-def absolute_path(
-    path:str|Path, # May begin with `~`
-) -> Path: # Absolute; with the `~` still in it if that home directory isn't known
-    "A path with its home directory in place of `~`"
-    try: return Path(path).expanduser().absolute()
-    except RuntimeError: return Path(path).absolute()
 
 # %% ../../nbs/data/datasets.ipynb #48f7d4cf
 def _is_whole(folder, dataset):

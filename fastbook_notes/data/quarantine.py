@@ -21,7 +21,7 @@ import pandas as pd
 
 from .tables import TABLE_FILE, without_rows
 from ..errors import NotesError
-from ..files import PARTS, atomic_file, locked, ordinary_bytes, sync
+from ..files import PARTS, absolute_path, atomic_file, locked, ordinary_bytes, sync
 
 # %% ../../nbs/data/quarantine.ipynb #033d5cc0
 QUARANTINE_FOLDER, LOG_FILE = '_set_aside', 'log.jsonl'
@@ -128,7 +128,7 @@ def quarantine(
     findings:pd.DataFrame, # From `check_dataset`: those whose `aside` is true are moved
 ) -> int: # How many files were moved
     "Move what is certainly bad into `_set_aside/`; raises `NotesError` if that can't be done"
-    folder = Path(path).expanduser().absolute()
+    folder = absolute_path(path)
     bad = findings[findings.aside].drop_duplicates('file')
     if bad.empty: return 0
     with _move_errors(folder, 'moved to'):
@@ -239,7 +239,7 @@ def restore(
     batch:str|None=None, # Only what `move_files` moved under this name
 ) -> list[str]: # What stays in `_set_aside/`: another file is in its place, or the log doesn't list it
     "Reverse all that `quarantine` and `move_files` did; raises `NotesError` if that can't be done"
-    folder = Path(path).expanduser().absolute()
+    folder = absolute_path(path)
     log = folder/QUARANTINE_FOLDER/LOG_FILE
     def check(): # Also when another process that brought everything back has let go
         if log.parent.is_symlink() or log.is_symlink() or not log.is_file():

@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import NotesError
-from ..files import ordinary_bytes
+from ..files import absolute_path, ordinary_bytes
 
 # %% ../../nbs/data/tables.ipynb #46304329
 _MARKS = {codecs.BOM_UTF8: 'utf-8', codecs.BOM_UTF16_LE: 'utf-16-le', codecs.BOM_UTF16_BE: 'utf-16-be'}
@@ -41,9 +41,9 @@ def _decoded(
 
 # %% ../../nbs/data/tables.ipynb #3f3f28e9
 TABLE_FILE, COLUMNS = 'train.csv', ('fname', 'labels', 'is_valid')
-MAX_TABLE = 500_000_000 # Bytes
+MAX_TABLE = 200_000_000 # Bytes
 MAX_COLUMNS = 1000
-MAX_FIELDS = 20_000_000 # Rows times columns
+MAX_FIELDS = 5_000_000 # Rows times columns, and separators or lines in the file
 _SEPARATORS = ',;\t|'
 _TOLD = re.compile(r'"?sep=(.)"?\s*') # A first line that tells Excel the separator
 
@@ -75,6 +75,9 @@ def _records(
             if any(map(str.strip, fields)): records.append(_Record(row, slice(start, reader.line_num), fields))
             start = reader.line_num
     except csv.Error as e:
+        if 'field limit' in str(e):
+            raise NotesError(f'{file} has a quote in line {start + 1} that is not closed, or a field there of more than '
+                             f'{csv.field_size_limit():,} characters; close the quote, or shorten the field.') from e
         raise NotesError(f'{file} has a quote in line {start + 1} that is not closed, or closed too early ({e}); '
                          'put quotes only around whole fields, and double those inside.') from e
     return records[1:] if told else records
@@ -198,17 +201,21 @@ def _file_text(
     file:Path, # A table
 ) -> tuple[str, str]: # From `_decoded`
     "A file's text; raises `NotesError` if it can't be read"
-    try: return _decoded(ordinary_bytes(file, MAX_TABLE), file)
+    try: text, codec = _decoded(ordinary_bytes(file, MAX_TABLE), file)
     except (OSError, ValueError) as e:
         why = getattr(e, 'strerror', None) or e
         raise NotesError(f"{file} can't be read as a table ({why}); give a folder that holds {TABLE_FILE}.") from e
+    if max(map(text.count, '\n\r' + _SEPARATORS)) > MAX_FIELDS:
+        raise NotesError(f'{file} has more than {MAX_FIELDS:,} lines or fields, which are not read; '
+                         f"keep only {', '.join(COLUMNS)}, or fewer rows.")
+    return text, codec
 
 # %% ../../nbs/data/tables.ipynb #3a4145e5
 def read_table(
     path:str|Path, # A CSV file, or a folder that holds `train.csv`
 ) -> pd.DataFrame: # All columns as text, with blanks between labels
     "Read a data set's table; raises `NotesError` if it can't be understood, or lacks one of the columns fname, labels and is_valid"
-    file = Path(path).expanduser()
+    file = absolute_path(path)
     if file.is_dir(): file = file/TABLE_FILE
     return with_blanks(_frame(_records(_lines(_file_text(file)[0]), file), file))
 

@@ -125,6 +125,13 @@ def _is_list(
     except (OSError, ValueError): return False
 
 # %% ../../nbs/models/predict_folder.ipynb #9ab922df
+def _beside(
+    out:Path, # A table
+    ending:str, # Of the file that is meant
+) -> Path: # No other table has the same
+    "A file that belongs to a table: `a.source.json` to `a.csv`, and `a.parquet.source.json` to `a.parquet`"
+    return out.with_suffix(ending) if out.suffix == '.csv' else out.with_name(out.name + ending)
+
 def _claim(
     note:Path, # Beside the table
     refused:Path, # Likewise, for the list of what can't be read
@@ -245,10 +252,10 @@ def _count(
 
 def _predict(predictor, model, folder, single, out, bs, report):
     "Go through the pictures that aren't in the table yet"
-    table = out if out.suffix.lower() == '.csv' else out.with_suffix('.unfinished.csv')
+    table = out if out.suffix.lower() == '.csv' else _beside(out, '.unfinished.csv')
     place, columns = folder.parent if single else folder, _columns(predictor)
     with (model/MODEL_FILE).open('rb') as weights: digest = hashlib.file_digest(weights, 'sha256').hexdigest()[:32]
-    _claim(out.with_suffix('.source.json'), out.with_suffix('.unreadable.csv'), table,
+    _claim(_beside(out, '.source.json'), _beside(out, '.unreadable.csv'), table,
            dict(model=digest, folder=str(place.absolute())))
     _cut_half_row(table)
     done = {_eight_bytes(row[0]) for row in _rows(table, columns)} if table.is_file() else set()
@@ -274,7 +281,7 @@ def _in_words(
     "How it went"
     parts = [f"{found['labelled']} picture{'' if found['labelled'] == 1 else 's'} labelled in {out}"]
     if found['before']: parts.append(f"{found['before']} had been before")
-    if found['unreadable']: parts.append(f"{found['unreadable']} can't be read, see {out.with_suffix('.unreadable.csv')}")
+    if found['unreadable']: parts.append(f"{found['unreadable']} can't be read, see {_beside(out, '.unreadable.csv')}")
     names = ', '.join(missing[:3]) + (' and others' if len(missing) > 3 else '')
     if missing: parts.append(f'{len(missing)} rows are of pictures that are no longer there: {names}')
     if passed: parts.append(f'other files were passed over: {describe_passed(passed)}')
@@ -282,8 +289,9 @@ def _in_words(
 
 def _write(predictor, place, todo, out, table, bs, total):
     "Label what is to be done, and return how many pictures that were, and how many can't be read"
-    refused, labelled, bad, text = out.with_suffix('.unreadable.csv'), 0, 0, dict(newline='', encoding='utf-8')
-    with table.open('a', **text) as file, refused.open('w', **text) as list_, tqdm(total=total, unit='picture', leave=False) as bar:
+    refused, labelled, bad = _beside(out, '.unreadable.csv'), 0, 0
+    with (table.open('a', newline='', encoding='utf-8') as file, refused.open('w', newline='', encoding='utf-8') as list_,
+          tqdm(total=total, unit='picture', leave=False) as bar):
         rows, unreadable = (csv.writer(f, lineterminator='\n') for f in (file, list_))
         if not file.tell(): rows.writerow(_columns(predictor))
         unreadable.writerow(_UNREADABLE)
