@@ -50,7 +50,7 @@ from fastbook_notes.models.distributed import (
 )
 from .models.engine import split_at_head
 from .models.features import feature_dataloaders, fit_frozen
-from .models.model_folder import CARD_FILE, DESCRIPTION_FILE, MODEL_FILE, ONNX_FILE, check_can_save, save_model
+from .models.model_folder import MODEL_FILE, check_can_save, check_place, save_model
 
 # %% ../nbs/train.ipynb #844c0c4b
 @dataclass(frozen=True)
@@ -128,7 +128,8 @@ def _check_others(
     out:Path, # A folder without a model and without a checkpoint
 ) -> int: # No epoch is done
     "Raise `NotesError` if somebody else's files would be written over"
-    theirs = [name for name in (CARD_FILE, DESCRIPTION_FILE, ONNX_FILE, VALIDATION_FILE) if (out/name).exists()]
+    check_place(out)
+    theirs = [VALIDATION_FILE]*(out/VALIDATION_FILE).exists()
     if (out/SETTINGS_FILE).exists():
         try: ours = read_json(out/SETTINGS_FILE).keys() >= {'chapter', 'data'}
         except (OSError, ValueError, AttributeError): ours = False

@@ -576,10 +576,18 @@ def test_the_card_can_be_changed_by_those_who_mean_it(model, tmp_path):
 
 def test_saving_keeps_what_else_is_in_the_folder(small_learner, tmp_path):
     (tmp_path/'notes.txt').write_text('mine')
+    save_model(small_learner, tmp_path)
     (tmp_path/ONNX_FILE).write_text('of an older model')
     save_model(small_learner, tmp_path, card='# Mine')
     assert (tmp_path/'notes.txt').read_text() == 'mine' and (tmp_path/CARD_FILE).read_text() == '# Mine'
     assert not (tmp_path/ONNX_FILE).exists()
+
+
+@pytest.mark.parametrize('name', [CARD_FILE, DESCRIPTION_FILE, ONNX_FILE])
+def test_what_is_no_models_is_not_written_over(small_learner, tmp_path, name):
+    (tmp_path/name).write_text('mine')
+    with pytest.raises(NotesError, match=f'holds {name} already'): save_model(small_learner, tmp_path)
+    assert (tmp_path/name).read_text() == 'mine' and [file.name for file in tmp_path.iterdir()] == [name]
 
 
 def test_a_place_that_is_taken_is_named(small_learner, tmp_path):

@@ -6,7 +6,7 @@ Docs: https://fastbook-notes.github.io/fastbook_notes/models/model_folder.html.m
 
 # %% auto #0
 __all__ = ['MODEL_FILE', 'DESCRIPTION_FILE', 'CARD_FILE', 'ONNX_FILE', 'MAX_HEADER', 'MAX_QUOTED', 'MAX_OUTSIDE',
-           'check_can_save', 'save_model', 'save_predictor', 'load_model', 'set_card', 'predictor_of']
+           'check_can_save', 'check_place', 'save_model', 'save_predictor', 'load_model', 'set_card', 'predictor_of']
 
 # %% ../../nbs/models/model_folder.ipynb #95b425e4
 import hashlib
@@ -140,12 +140,21 @@ def check_can_save(
     _checked(learn, **kwargs)
 
 # %% ../../nbs/models/model_folder.ipynb #c42428bb
+def check_place(
+    folder:Path, # Where a model is to be
+):
+    "Raise `NotesError` for a folder without a model in which somebody else's files would be written over"
+    if (folder/MODEL_FILE).exists() or (folder/_READY).exists(): return
+    for name in (DESCRIPTION_FILE, CARD_FILE, ONNX_FILE):
+        if (folder/name).exists(): raise NotesError(f'{folder} holds {name} already, which would be written over; choose another folder.')
+
 def _write_model(
     folder:Path, # Made if need be
     description:Description, # Checked
     state:dict, # Weights by name, which fit it
 ):
     "Replace the model file in one step, then the copies for people; raises `NotesError` if the disk doesn't allow it"
+    check_place(folder)
     text = description.model_dump_json()
     with atomic_file(folder/MODEL_FILE) as part:
         save_file(state, part, {'format': 'pt', 'description': text, 'sha256': _digest(text, state)})
