@@ -552,6 +552,8 @@ def test_a_missing_page_shows_the_way_at_any_depth(site, tmp_path_factory, brows
     page.on('response', lambda response: failed.append(response.url) if response.status >= 400 else None)
     page.goto(f'http://127.0.0.1:{server.server_port}/fastbook_notes/a/b/nowhere.html')
     assert len(failed) == 1, failed
+    icon = page.evaluate('document.querySelector("link[rel=icon]").href')
+    assert page.evaluate("(icon) => fetch(icon).then((answer) => answer.text())", icon) == (ROOT/'website'/'favicon.svg').read_text()
     page.evaluate(axe)
     for scheme in ('light', 'dark'):
         page.emulate_media(color_scheme=scheme)

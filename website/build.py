@@ -19,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from urllib.parse import quote
 
 import yaml
 
@@ -136,7 +137,8 @@ def copy_static(folder:Path, out:Path, pages:list[Notebook]):
         shutil.copyfile(NBS/page.path, out/'notebooks'/page.path)
         (out/page.card).parent.mkdir(parents=True, exist_ok=True)
         social_card(page.title, page.subtitle, page.label).save(out/page.card)
-    shutil.copyfile(HERE/'404.html', out/'404.html')
+    icon = f"data:image/svg+xml,{quote((HERE/'favicon.svg').read_text(encoding='utf-8'))}" # No address holds at any depth
+    (out/'404.html').write_text((HERE/'404.html').read_text(encoding='utf-8').replace('FAVICON', icon), encoding='utf-8')
     (out/'.nojekyll').touch()
 
 
