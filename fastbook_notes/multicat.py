@@ -257,7 +257,7 @@ def precision_recall_at(
     targets:Tensor, # (n, labels) of 0 and 1
     threshold:float|Tensor=0.5, # Above which probability a label is named, 0 to 1; a tensor (labels,) has one for each label
 ) -> tuple[float, float]: # Precision and recall, 0 to 1; precision is nan if no label is named, recall if none is there
-    "Which share of the named labels is right, and which share of the right labels is named, over all pictures; raises `NotesError`"
+    "What share of the named labels is right, and what share of the right labels is named, over all pictures; raises `NotesError`"
     inputs, targets = _checked(inputs, targets)
     named, there = inputs.sigmoid() > _cut_offs_for(threshold, inputs), targets.bool()
     hits = (named & there).sum()
