@@ -43,10 +43,11 @@ def main():
     sides |= dict(learner=partial(theirs.fit, epochs, 0.1), products=partial(products, ours.loaders))
     with silent(theirs): took = take_turns(sides, given.rounds or (2 if given.quick else 15))
     claim = f'linear model by hand (`HandLearner`), {epochs} epochs with validation'
-    gain = 'train a model from scratch, by hand'
+    gain = "train chapter 4's linear model, its gradient by hand"
     record(__file__, [ratio_row(claim, "the notes' loop: `SimpleLearner` over fastai's DataLoader on a list of pairs", took['hand'],
                                 took['loop'], at_least=6),
-                      ratio_row(claim, "fastai's Learner on that", took['hand'], took['learner'], at_least=15, gain=gain),
+                      ratio_row(claim, "fastai's Learner, its DataLoader on a list of pairs", took['hand'],
+                                took['learner'], at_least=15, gain=gain),
                       ratio_row(claim, '`SimpleLearner`, that is autograd, on the same batches', took['hand'], took['autograd']),
                       ratio_row(claim, 'its shuffled batches and matrix products alone', took['hand'], took['products'], at_most=1.7)],
            given)

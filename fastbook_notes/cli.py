@@ -189,7 +189,7 @@ def check_command(
     apply: Annotated[bool, typer.Option('--apply', help='Move the bad files into _set_aside/ below the folder.')] = False,
     undo: Annotated[bool, typer.Option('--undo', help='Move back what was set aside.')] = False,
 ):
-    "Look for files that aren't pictures, duplicates, leaks and missing labels; exit status 1 if there is something."
+    "Look for files that aren't pictures, duplicates, leaks and missing labels; exit status 1 if there is something, without --apply."
     from rich.table import Table
     from rich.text import Text
 
@@ -198,8 +198,8 @@ def check_command(
     if undo:
         left = restore(folder)
         if not left: return print('Everything is back where it was.')
-        return print(f'All but {len(left)} files are back. These stay in _set_aside/, because another file is in their place or the log '
-                     f"doesn't list them: {one_line(', '.join(left))}.")
+        return print(f'All but {len(left)} files are back. Another file is in their place, they are no longer in _set_aside/, or '
+                     f"the log doesn't list them: {one_line(', '.join(left))}.")
     findings = check_dataset(folder)
     if findings.empty: return print(f'{one_line(folder)}: nothing is wrong.')
     table = Table('file', 'problem', 'detail', '--apply')
@@ -216,10 +216,10 @@ def train_command(
     chapter: Annotated[str, typer.Argument(help='1, 5 or 6, or its name.')],
     data: Data = None,
     arch: Annotated[str, typer.Option(help='lite0, resnet18, resnet34 or a timm name.')] = 'lite0',
-    epochs: Annotated[int | None, typer.Option(min=1, help='How often to go through the pictures; without it, as the chapter.')] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help='Times through the pictures; without it 10, or 15 for chapter 6.')] = None,
     out: Annotated[Path, typer.Option(metavar='DIR', help='The folder for the model.')] = Path('model'),
     resume: Annotated[bool, typer.Option('--resume', help='Go on with a training that was stopped.')] = False,
-    size: Annotated[int | None, typer.Option(min=32, help="Side of the squares that the model sees; without it the chapter's.")] = None,
+    size: Annotated[int | None, typer.Option(min=32, help="Side of the squares that the model sees, pixels; 224 without it.")] = None,
     processes: Annotated[int | None, typer.Option(min=1, help='Stop unless this many processes train together.')] = None,
 ):
     "Train a chapter's model and keep it; under torchrun or accelerate launch, in several processes."
@@ -234,7 +234,8 @@ def train_command(
 def predict_command(
     model: Annotated[Path, typer.Argument(metavar='MODEL_DIR', help='From train or save_model; or cat_or_dog, breeds, labels.')],
     folder: Annotated[Path, typer.Argument(help='Pictures, also in folders below it; or one picture.')],
-    out: Annotated[Path, typer.Option(metavar='FILE', help='A .csv or .parquet file; more rows are added.')] = Path('predictions.csv'),
+    out: Annotated[Path, typer.Option(metavar='FILE', help='A .csv file, to which rows are added; or a new .parquet file (needs pyarrow).')
+                   ] = Path('predictions.csv'),
     bs: Annotated[int, typer.Option(min=1, help='Pictures at a time.')] = 32,
 ):
     "Label all pictures of a folder, however many."

@@ -14,7 +14,7 @@ from PIL import Image
 
 from fastbook_notes.data.dataset_checks import check_dataset, unusable_reason, usable_pictures
 from fastbook_notes.data.pictures import BadPicture, open_picture
-from fastbook_notes.data.quarantine import LOG_FILE, QUARANTINE_FOLDER, quarantine, restore
+from fastbook_notes.data.quarantine import LOG_FILE, QUARANTINE_FOLDER, move_files, quarantine, restore
 from fastbook_notes.errors import NotesError
 from odd_pictures import good_files, odd_inputs
 
@@ -156,6 +156,17 @@ def test_aside_and_back_twice(tmp_path):
         assert restore(root) == ['train/cat/page.png'] and (root/QUARANTINE_FOLDER/'train'/'cat'/'page.png').read_text() == '<html>'
         (root/'train'/'cat'/'page.png').unlink()
         assert restore(root) == [] and contents(root) == before and not (root/QUARANTINE_FOLDER).exists()
+
+
+def test_what_somebody_removed_from_aside_is_not_called_back(tmp_path):
+    root = spoil(tmp_path/'pets')
+    assert quarantine(root, check_dataset(root)) == 7
+    (root/QUARANTINE_FOLDER/'train'/'cat'/'page.png').unlink()
+    assert restore(root) == ['train/cat/page.png'] and not (root/QUARANTINE_FOLDER).exists()
+    for start, end in (('cat/1', 'dog/9'), ('dog/9', 'dog/10')):
+        move_files(root, [{'from': f'train/{start}.png', 'to': f'train/{end}.png', 'batch': end}])
+    (root/'train'/'dog'/'10.png').unlink()
+    assert restore(root) == ['train/cat/1.png']
 
 
 @posix_only

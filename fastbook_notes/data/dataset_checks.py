@@ -90,7 +90,7 @@ def _items(
 # %% ../../nbs/data/dataset_checks.ipynb #15f6e38a
 def thumbprint(
     picture:Image.Image, # RGB
-) -> np.ndarray|None: # (768,) float32 of length 1; None for a picture of one colour
+) -> np.ndarray|None: # (768,) float32 of length 1; None for a picture that is nearly one shade of grey, black or white
     "What a picture looks like from afar"
     small = np.asarray(picture.resize((16, 16), Image.Resampling.BOX), dtype='float32').ravel()
     small = small - small.mean()

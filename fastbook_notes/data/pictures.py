@@ -312,13 +312,15 @@ def _decoded(
     draft:bool, # Whether it may be changed to be decoded at a smaller size
 ) -> Image.Image: # RGB, upright, not larger than it need be
     "The pixels of a picture that isn't too large"
+    size = picture.size
     if draft and picture.format in ('JPEG', 'MPO'):
         _check_pixels(picture.size, MAX_JPEG_PIXELS, name)
         picture.draft(None, (FULL_SIDE, FULL_SIDE))
+    factor = _shrink_factor(*size)*picture.width//size[0] # What a draft has left to do
     twice = picture.format in ('WEBP', 'AVIF') or picture.mode in ('I', 'F')
     _check_pixels(picture.size, MAX_PIXELS//2 if twice else MAX_PIXELS, name)
     picture.load()
-    return _upright(picture, _shrunk(picture, _shrink_factor(*picture.size)))
+    return _upright(picture, _shrunk(picture, factor))
 
 def open_picture(
     source:str|Path|bytes|bytearray|memoryview|Image.Image, # A file, the bytes of one, or a picture that is open already

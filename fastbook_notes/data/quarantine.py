@@ -204,6 +204,18 @@ def _left_aside(
     return sorted(p.relative_to(folder).as_posix() for p in files)
 
 # %% ../../nbs/data/quarantine.ipynb #28b32872
+def _gone(
+    folder:Path, # A data set
+    entries:list[dict], # Of the log
+) -> list[str]: # Where they came from
+    "The files that are at none of the places where the log says that they were"
+    found, before = set(), {entry['to']: entry['from'] for entry in entries}
+    for entry in entries:
+        places = [entry['to'], entry['from']]
+        while before.get(places[-1], places[-1]) not in places: places.append(before[places[-1]])
+        if not any(os.path.lexists(folder/place) for place in places): found.add(places[-1])
+    return sorted(found)
+
 def _put_all_back(
     folder:Path, # A data set
     entries:list[dict], # Of the log
@@ -218,11 +230,13 @@ def _put_back_batch(
     folder:Path, # A data set
     batch:str|None, # Of `move_files`; None is everything
     report:Callable, # Is told which lines of the log are damaged
-) -> list[str]: # What stays
+) -> list[str]: # What isn't back
     "Reverse moves, and keep the log of all others"
     log, (entries, damaged) = folder/QUARANTINE_FOLDER/LOG_FILE, _read_log(folder)
     rest = [entry for entry in entries if batch not in (None, entry.get('batch'))]
-    kept, left = _put_all_back(folder, [entry for entry in entries if entry not in rest]), _left_aside(folder)
+    todo = [entry for entry in entries if entry not in rest]
+    gone = _gone(folder, todo)
+    kept, left = _put_all_back(folder, todo), _left_aside(folder)
     unknown = [name for name in left if name not in {entry['to'] for entry in entries}]
     missing = 'see what is left there' if unknown else 'no file is left there'
     for number in damaged: report(f'Line {number} of {QUARANTINE_FOLDER}/{LOG_FILE} is damaged; {missing}.')
@@ -231,13 +245,13 @@ def _put_back_batch(
     else:
         log.unlink()
         log.parent.rmdir()
-    return [entry['from'] for entry in kept] + (unknown if batch is None else [])
+    return [entry['from'] for entry in kept] + gone + (unknown if batch is None else [])
 
 def restore(
     path:str|Path, # A data set
     report:Callable=print, # Is told which lines of the log are damaged
     batch:str|None=None, # Only what `move_files` moved under this name
-) -> list[str]: # What stays in `_set_aside/`: another file is in its place, or the log doesn't list it
+) -> list[str]: # What isn't back: another file is in its place, it is gone, or the log doesn't list it (then its path in `_set_aside/`)
     "Reverse all that `quarantine` and `move_files` did; raises `NotesError` if that can't be done"
     folder = absolute_path(path)
     log = folder/QUARANTINE_FOLDER/LOG_FILE

@@ -99,7 +99,7 @@ def _learner(dls, arch, pretrained, **kwargs):
 def pretrained_learner(
     dls:DataLoaders, # Pictures and targets
     arch:str|Callable='lite0', # `lite0` (pretrained with no network), `resnet18`, `resnet34`, a timm name, or a function that makes a model
-    pretrained:bool=True, # Begin with ImageNet's weights and train only the head until unfrozen?
+    pretrained:bool=True, # Begin with ImageNet's weights and, until unfrozen, train only the head and the body's batch norms?
     **kwargs
 ) -> Learner: # Its body is frozen if it is pretrained; its channels lie last in memory
     "fastai's `vision_learner` by name, in the memory layout that CPUs prefer; raises `NotesError` if the weights can't be loaded"

@@ -286,14 +286,17 @@ def _only_the_head(
         learn.freeze()
 
 class LastEpoch(Callback):
-    "Keep the weights of the last epoch that was finished"
+    "Keep the weights of the last epoch that was finished, or those before the first"
+    finished, weights = 0, None
+
     def before_fit(self):
-        self.finished = 0
-        self.weights = None
+        self._keep()
 
     def after_epoch(self):
         self.finished = self.epoch + 1
-        self.weights = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
+        self._keep()
+
+    def _keep(self): self.weights = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
 
 # %% ../../nbs/models/features.ipynb #e9f287aa
 def fit_frozen(
