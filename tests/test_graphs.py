@@ -322,3 +322,14 @@ def test_the_command_says_the_same_and_loads_no_pytorch(own_cache, odd, tmp_path
         one, other = found[turn], found[turn + 2]
         assert one[:2] == other[:2] and same_rows(one[3]/'predictions.csv', other[3]/'predictions.csv')
         assert sorted(p.name for p in one[3].iterdir()) == sorted(p.name for p in other[3].iterdir())
+
+
+def test_the_digest_is_of_an_ordinary_file(tmp_path):
+    "None of what would be read without end, or is larger than any model"
+    (tmp_path/MODEL_FILE).symlink_to('/dev/zero')
+    assert model_digest(tmp_path) == model_digest(tmp_path/'nowhere') == ''
+    (tmp_path/MODEL_FILE).unlink()
+    with (tmp_path/MODEL_FILE).open('wb') as file: file.truncate(2_100_000_000)
+    assert model_digest(tmp_path) == ''
+    (tmp_path/MODEL_FILE).write_bytes(b'weights')
+    assert model_digest(tmp_path) == hashlib.sha256(b'weights').hexdigest()[:32]

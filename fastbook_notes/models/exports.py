@@ -24,7 +24,7 @@ from torch import nn
 from ..errors import NotesError
 from ..files import atomic_file
 from .description import plain_class
-from .engine import _export
+from .engine import _export, _one_thread
 from .graphs import MAX_GRAPH, GraphPredictor, keep_model_graph, model_digest
 from .model_folder import MODEL_FILE, ONNX_FILE, load_model, save_model
 from ..quiet_imports import import_quietly
@@ -155,8 +155,9 @@ def _model_graph(
     graph = onnx.load_from_string(_export(_FromBytes(predictor).eval(), torch.from_numpy(pixels[:2])))
     onnx.helper.set_model_props(graph, {'description': text})
     kept = GraphPredictor(found := graph.SerializeToString())
-    ours, theirs = kept.both(pixels), (predictor.activations(torch.from_numpy(pixels)).numpy(), predictor.answer(pixels))
-    same = [np.allclose(a, b, rtol=1e-4, atol=1e-4*max(1, np.abs(b).max())) for a, b in zip(ours, theirs)]
+    with torch.inference_mode(), _one_thread(): activations = predictor.activations(torch.from_numpy(pixels))
+    pairs = zip(kept.both(pixels), (activations.numpy(), predictor.to_probabilities(activations).numpy()))
+    same = [np.allclose(ours, theirs, rtol=1e-4, atol=1e-4*max(1, np.abs(theirs).max())) for ours, theirs in pairs]
     if not all(same) or kept.description != predictor.description: raise ValueError('another model')
     return found
 

@@ -21,7 +21,8 @@ import numpy as np
 import fastbook_notes
 from ..errors import NotesError
 from ..files import atomic_file, cache_folder, ordinary_bytes
-from .description import MODEL_FILE, read_description
+from .description import MAX_TEXT, MODEL_FILE, read_description
+from .rules import MAX_WEIGHTS
 from ..quiet_imports import import_quietly
 
 # %% ../../nbs/models/graphs.ipynb #230a350a
@@ -83,10 +84,10 @@ def _sha256(data): return hashlib.sha256(data).hexdigest()[:32]
 
 def model_digest(
     folder:Path, # Of a model
-) -> str: # 32 hexadecimal digits; '' if there is no ordinary file of weights
+) -> str: # 32 hexadecimal digits; '' if there is no ordinary file of weights, or one that is too large
     "A digest of a model's file"
     try:
-        ordinary_bytes(folder/MODEL_FILE, sys.maxsize, 0)
+        ordinary_bytes(folder/MODEL_FILE, MAX_WEIGHTS + 4*MAX_TEXT, 0)
         with (folder/MODEL_FILE).open('rb') as weights: return hashlib.file_digest(weights, 'sha256').hexdigest()[:32]
     except (OSError, ValueError): return ''
 
