@@ -78,7 +78,7 @@ def test_an_export_leaves_the_network_as_it_was():
 
 
 def test_only_so_many_graphs_are_kept(own_cache, monkeypatch):
-    monkeypatch.setattr(rooms, 'MOST_GRAPHS', 2)
+    monkeypatch.setattr('fastbook_notes.models.graphs.MOST_GRAPHS', 2)
     for seed in range(4):
         torch.manual_seed(seed)
         onnx_form(torch.nn.Sequential(torch.nn.Conv2d(3, 2, 3), torch.nn.Flatten()).eval(), torch.randn(2, 3, 8, 8))

@@ -50,6 +50,7 @@ LIGHT = ('errors', 'quiet_imports', 'files', 'chapters', 'cli', 'command', 'mnis
          *(module for module in MODULES if module.startswith('data.drawings')), 'data.datasets', 'data.pictures',
          'data.picture_formats', 'data.downloads',
          'data.dataset_checks', 'data.tables', 'data.quarantine',
+         'models.rules', 'models.picture_steps', 'models.description', 'models.graphs', 'models.predict_folder', 'models.untrained',
          'apps.serving', 'apps.widget', 'apps.desk', 'apps.digit_pad', 'apps.line_pad', 'apps.cleaner', 'apps.quiz')
 # What imports fastai is looked at in one process, where fastai was imported before: that alone takes seconds, and changes what it likes.
 # The launcher is a program: it is started, never imported.
@@ -86,10 +87,17 @@ def test_light_modules_import_no_fastai(tmp_path):
     assert 'fastai' not in tops(f'import {", ".join(f"fastbook_notes.{module}" for module in LIGHT)}', tmp_path)
 
 
+def test_what_answers_by_a_graph_imports_no_pytorch(tmp_path):
+    modules = ('command', 'cli', 'models.predict_folder', 'models.untrained')
+    loaded = tops(f'import {", ".join(f"fastbook_notes.{module}" for module in modules)}', tmp_path)
+    assert loaded.isdisjoint({'torch', 'timm', 'torchvision', 'fastai', 'pandas', 'onnx', 'scipy'}) and 'fastbook_notes' in loaded
+
+
 def test_onnxruntime_reports_to_nobody(tmp_path):
     "By itself it does from its import on, which is seen by the file that it keeps beside the temporary ones"
     left = {}
-    for words in ('onnxruntime', 'fastbook_notes.models.engine', 'fastbook_notes.models.exports', 'fastbook_notes.apps.publishing'):
+    ours = ('models.graphs', 'models.engine', 'models.exports', 'apps.publishing')
+    for words in ('onnxruntime', *(f'fastbook_notes.{module}' for module in ours)):
         (tmp_path/words).mkdir()
         python(f"import {words}; from fastbook_notes.quiet_imports import import_quietly; import_quietly('onnxruntime').SessionOptions()",
                tmp_path, TMPDIR=str(tmp_path/words))

@@ -15,6 +15,14 @@ from fastbook_notes.errors import NotesError
 CLASSES = ['blue', 'green', 'red']
 
 
+@pytest.fixture(scope='module', autouse=True)
+def own_cache(tmp_path_factory):
+    "For the graphs that predictions leave"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv('FASTBOOK_NOTES_CACHE', str(tmp_path_factory.mktemp('cache')))
+        yield
+
+
 @pytest.fixture(scope='module')
 def predict():
     from fastbook_notes.models import predict_folder
@@ -126,12 +134,12 @@ def test_a_killed_run_goes_on(predict, models, tmp_path):
     code = f'''
 import os, signal
 from fastbook_notes.models.predict_folder import predict_folder
-from fastbook_notes.models.predictor import Predictor
-whole = Predictor.prepare
+from fastbook_notes.models.description import Description
+whole = Description.prepare
 def prepare(self, file):
     if file.name == '29.png': os.kill(os.getpid(), getattr(signal, 'SIGKILL', signal.SIGTERM))
     return whole(self, file)
-Predictor.prepare = prepare
+Description.prepare = prepare
 predict_folder({str(models/"one")!r}, {str(folder)!r}, {str(out)!r}, bs=4, report=str)
 '''
     killed = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, timeout=240, cwd=tmp_path)

@@ -13,13 +13,11 @@ import math
 from typing import Annotated, Literal
 
 import numpy as np
-import torch
 from PIL import Image
 from pydantic import Field, model_validator
-from torch import nn
 
 from ..errors import NotesError
-from .architecture import Part, Side
+from .rules import Part, Side
 
 # %% ../../nbs/models/picture_steps.ipynb #77fc2391
 _FILTERS = {name.lower(): getattr(Image.Resampling, name) for name in ('NEAREST', 'BOX', 'BILINEAR', 'HAMMING', 'BICUBIC', 'LANCZOS')}
@@ -84,16 +82,18 @@ class ResampleStep(Part):
     align_corners: bool
 
     def __call__(self,
-        x:torch.Tensor, # (n, channels, height, width) numbers
-    ) -> torch.Tensor: # (n, channels, *size)
-        "Resample a batch"
+        x, # A tensor of (n, channels, height, width) numbers
+    ): # A tensor, (n, channels, *size)
+        "Resample a batch; of all steps the only one that needs PyTorch"
+        import torch
+        from torch.nn.functional import affine_grid, grid_sample, interpolate
         same = torch.eye(2, 3, device=x.device).expand(len(x), 2, 3)
-        grid = nn.functional.affine_grid(same, (*x.shape[:2], *self.size), align_corners=self.align_corners)
+        grid = affine_grid(same, (*x.shape[:2], *self.size), align_corners=self.align_corners)
         shrink = min(x.shape[-2]/self.size[0], x.shape[-1]/self.size[1])/2
         zoom = 2/(grid.max() - grid.min()).item()
         if self.mode == 'bilinear' and shrink > max(1, zoom):
-            x = nn.functional.interpolate(x, scale_factor=1/shrink, mode='area', recompute_scale_factor=True)
-        return nn.functional.grid_sample(x, grid, mode=self.mode, padding_mode=self.pad, align_corners=self.align_corners)
+            x = interpolate(x, scale_factor=1/shrink, mode='area', recompute_scale_factor=True)
+        return grid_sample(x, grid, mode=self.mode, padding_mode=self.pad, align_corners=self.align_corners)
 
 # %% ../../nbs/models/picture_steps.ipynb #bc9d0f10
 MAX_STEP_PIXELS = 4096*4096 # That all steps may make of one picture, together
@@ -127,8 +127,8 @@ class PictureSteps(Part):
         return picture
 
     def on_batch(self,
-        x:torch.Tensor, # (n, channels, height, width), 0 to 1
-    ) -> torch.Tensor: # (n, channels, *size), 0 to 1
+        x, # A tensor, (n, channels, height, width), 0 to 1
+    ): # A tensor, (n, channels, *size), 0 to 1
         "The steps that are done to many pictures at once"
         for step in self.steps:
             if step.step == 'resample': x = step(x)

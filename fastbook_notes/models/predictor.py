@@ -17,11 +17,10 @@ import torch
 from PIL import Image
 from torch import nn
 
-from ..data.pictures import MAX_PIXELS, BadPicture, _name_of, open_picture
 from ..errors import NotesError
 from .architecture import MAX_ACTIVATION
 from .description import Description
-from .engine import Engine
+from .engine import Engine, memory_errors
 
 # %% ../../nbs/models/predictor.ipynb #c6fea2e2
 def class_activation_map(
@@ -78,13 +77,7 @@ class Predictor:
         picture, # What `open_picture` takes
     ) -> torch.Tensor: # (channels, height, width) bytes
         "A picture, resized and cropped; raises `BadPicture`"
-        opened, steps = open_picture(picture), self.description.picture
-        if self.description.architecture.channels == 1: opened = opened.convert('L')
-        if max(opened.size)**2 > MAX_PIXELS and any(getattr(step, 'method', '') == 'pad' for step in steps.steps):
-            reason = f'it has {opened.width} x {opened.height} pixels, which are too many to pad'
-            raise BadPicture(_name_of(picture), reason, 'save it smaller')
-        pixels = torch.from_numpy(np.array(steps.on_picture(opened)))
-        return pixels.permute(2, 0, 1) if pixels.ndim == 3 else pixels[None]
+        return torch.from_numpy(self.description.prepare(picture))
 
     def scaled(self,
         pixels:torch.Tensor, # (n, channels, height, width) bytes, from `prepare`
@@ -111,6 +104,15 @@ class Predictor:
         "Divide by the temperature, then softmax for one label, sigmoid for several"
         scaled = activations.float()/torch.tensor(self.description.temperature, device=activations.device)
         return scaled.sigmoid() if self.several else scaled.softmax(1)
+
+    def answer(self,
+        pixels:np.ndarray, # (n, channels, height, width) bytes, from the description's `prepare`
+        expected:int=0, # About how many will come in all, if that is known
+    ) -> np.ndarray: # (n, classes)
+        "How likely each class is; raises `NotesError` if so many pictures don't fit into memory"
+        self.engine.expected = expected
+        with torch.inference_mode(), memory_errors(len(pixels)):
+            return self.to_probabilities(self.activations(torch.from_numpy(pixels))).cpu().numpy()
 
     def probabilities(self,
         pictures, # What `open_picture` takes, a list of such, or (n, channels, height, width) bytes from `prepare`

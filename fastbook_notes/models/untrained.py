@@ -10,24 +10,16 @@ __all__ = ['WORDS_MODELS', 'WORDS_SIDE', 'WordsModel', 'words_predictor', 'words
 # %% ../../nbs/models/untrained.ipynb #a01f13f6
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
-
-import timm
-import torch
 
 import fastbook_notes
 from ..data.drawings.breeds import BREEDS
 from ..data.drawings.scenes import VOC_CLASSES
 from ..errors import NotesError
 from ..files import cache_folder, locked
-from .architecture import TimmBody, describe_head
-from .description import read_description
-from .imagenet_words import SYNONYMS
-from .lite0 import LITE0, imagenet_lite0
-from .model_folder import MODEL_FILE, save_predictor
-from .predictor import Predictor
-from .words import FEATURE_VARIANCE, WORDS_TEMPERATURE, words_head
+from .description import MODEL_FILE, read_description
 
 # %% ../../nbs/models/untrained.ipynb #d7f180b3
 @dataclass(frozen=True)
@@ -73,32 +65,45 @@ def _steps(
 
 def _description(spec, head):
     "The description of a model made of words"
+    from fastbook_notes.models.architecture import describe_head
+    from fastbook_notes.models.lite0 import LITE0
+    from fastbook_notes.models.words import WORDS_TEMPERATURE
     several = spec.threshold is not None
     return read_description(json.dumps(dict(format=2, architecture=dict(library='timm', name=LITE0, channels=3, parts=None),
         head=describe_head(head), vocabulary=spec.vocabulary, names=spec.names, labels='several' if several else 'single',
         threshold=spec.threshold, thresholds=None, temperature=1. if several else WORDS_TEMPERATURE, picture=_steps(several), metrics={},
         data=dict(name=_SOURCE, licence='', trained=0, validated=0), card=_card(spec),
-        versions={'fastbook-notes': fastbook_notes.__version__, 'timm': timm.__version__, 'torch': torch.__version__})))
+        versions={'fastbook-notes': fastbook_notes.__version__, 'timm': version('timm'), 'torch': version('torch')})))
 
 # %% ../../nbs/models/untrained.ipynb #56ddfd72
 def words_predictor(
     spec:WordsModel, # Which classes
-) -> Predictor:
+): # A `Predictor`
     "A model made of words, in memory"
+    from torch import nn
+
+    from fastbook_notes.models.architecture import TimmBody
+    from fastbook_notes.models.lite0 import imagenet_lite0
+    from fastbook_notes.models.predictor import Predictor
+    from fastbook_notes.models.words import words_head
     body, head = imagenet_lite0(), words_head(spec.names, several=spec.threshold is not None, report=str)
     body.reset_classifier(0)
-    return Predictor(torch.nn.Sequential(TimmBody(body), head).requires_grad_(False), _description(spec, head))
+    return Predictor(nn.Sequential(TimmBody(body), head).requires_grad_(False), _description(spec, head))
 
 # %% ../../nbs/models/untrained.ipynb #ea973a84
+_MADE_BY = ('untrained', 'words', 'imagenet_words', 'lite0') # Modules: to read them is quicker than to import them
+
 def words_model(
     name:str, # `cat_or_dog`, `breeds` or `labels`
 ) -> Path: # A model folder in the cache
     "A model made of words, written the first time; raises `NotesError` if there is none of that name, or the disk doesn't allow it"
     if name not in WORDS_MODELS: raise NotesError(f"There is no model {name} made of words; use {', '.join(WORDS_MODELS)}.")
-    made_from = [fastbook_notes.__version__, asdict(WORDS_MODELS[name]), _SOURCE, WORDS_TEMPERATURE, FEATURE_VARIANCE, SYNONYMS]
+    modules = [Path(fastbook_notes.__file__).parent/'models'/f'{module}.py' for module in _MADE_BY]
+    made_from = [fastbook_notes.__version__, *(module.read_text(encoding='utf-8') for module in modules)]
     key = hashlib.blake2b(json.dumps(made_from).encode(), digest_size=8).hexdigest()
     out = cache_folder()/'models'/f'words-{name}-{key}'
     if (out/MODEL_FILE).is_file(): return out
+    from fastbook_notes.models.model_folder import save_predictor
     with locked(out):
         if not (out/MODEL_FILE).is_file(): save_predictor(words_predictor(WORDS_MODELS[name]), out)
     return out
