@@ -65,15 +65,21 @@ def _columns(
     "The names of a table's columns"
     return ['file', 'labels', 'probabilities'] if predictor.several else ['file', 'label', 'probability']
 
+def _between_others(
+    name:str, # Of a class
+) -> str: # Different for different names, without a semicolon, and without a space at an end
+    "A name as it is written beside others"
+    return re.sub('^ | $|;', lambda odd: f'\\x{ord(odd[0]):02x}', name_in_table(name))
+
 def _answer(
     predictor:Predictor, # The model
     probabilities:torch.Tensor, # (classes,)
 ) -> list[str]: # What comes after the file's name in a row
-    "The answer for one picture; labels with spaces in them are separated by semicolons"
+    "The answer for one picture; several labels are separated by spaces, or by semicolons if the model has a label with a space in it"
     if not predictor.several: return [predictor.names[probabilities.argmax()], f'{probabilities.max():.6f}']
     named = (probabilities > predictor.threshold).nonzero().flatten().tolist()
     between = ';' if any(' ' in name for name in predictor.names) else ' '
-    return [between.join(predictor.names[i] for i in named), ' '.join(f'{probabilities[i]:.6f}' for i in named)]
+    return [between.join(_between_others(predictor.names[i]) for i in named), ' '.join(f'{probabilities[i]:.6f}' for i in named)]
 
 # %% ../../nbs/models/predict_folder.ipynb #ae5c669e
 def _eight_bytes(
