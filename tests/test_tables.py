@@ -89,6 +89,12 @@ def test_as_pandas_reads_it(tmp_path, name):
     assert read_table(tmp_path)[HEADER].values.tolist() == expected[HEADER].values.tolist()
 
 
+def test_a_field_with_an_old_macs_line_ends_has_the_same_labels(tmp_path):
+    "Between quotes a CR is part of the field, and stands between labels like a space"
+    (tmp_path/'train.csv').write_bytes(b'fname,labels,is_valid\r\n1.png,"cat\rdog\r",1\r\n2.png,"bus\r\n",0\r\n')
+    assert [split_labels(field) for field in read_table(tmp_path)['labels']] == [['cat', 'dog'], ['bus']]
+
+
 def test_the_same_frame_as_pandas():
     scenes = get_dataset('PASCAL_2007', 'sample')
     pd.testing.assert_frame_equal(read_table(scenes), pd.read_csv(scenes/'train.csv', dtype=str, keep_default_na=False))
