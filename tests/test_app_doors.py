@@ -215,12 +215,14 @@ def test_strangers_need_a_token(page):
 
 
 @pytest.mark.parametrize('host, address', [('0x7f.1', '127.0.0.1'), ('::ffff:127.0.0.1', '127.0.0.1'), ('0:0:0:0:0:0:0:1', '[::1]')])
-def test_this_machine_spelled_otherwise(host, address):
-    "Needs no token, since nobody else can reach it; what is printed can be opened"
+def test_this_machine_spelled_otherwise(host, address, monkeypatch):
+    "Needs no token, since nobody else can reach it; what is printed can be opened, also where a proxy leads to all other machines"
     from fastbook_notes.apps.serving import find_app, serving
     heard = []
+    monkeypatch.setenv('http_proxy', 'http://127.0.0.1:9')
     try:
         with serving(find_app('line'), 8745, host, report=heard.append) as (found, _):
+            monkeypatch.delenv('http_proxy')
             assert found == f'http://{address}:8745/' and heard == [] and get(found)[0] == 200
     except NotesError as error:
         if ':' not in address or 'Nothing can listen' not in str(error): raise
