@@ -76,7 +76,7 @@ class AppServer(Voila):
 V1 = 'v1.kernel.websocket.jupyter.org'
 MOST_ABOUT, MOST_CONTENT = 20_000, 2_000_000 # Bytes of what a message says of itself, and of what it says; pictures come after both
 MOST_PARTS = 100
-MOST_LISTS, MOST_VALUES = 30_000, 100_000 # Lists and dicts in what it says; keys and values
+MOST_LISTS, MOST_VALUES = 20_000, 70_000 # Lists and dicts in what it says; keys and values
 
 def well_formed(
     message:bytes|str, # From a browser
