@@ -8,12 +8,27 @@ Docs: https://fastbook-notes.github.io/fastbook_notes/command.html.md"""
 __all__ = ['main']
 
 # %% ../nbs/command.ipynb #c8215cf2
+import os
+import signal
 import sys
 
 # %% ../nbs/command.ipynb #c24135c6
+def _interrupt(
+    number:int, # Of the signal
+    frame, # What it interrupts
+):
+    "Raise `KeyboardInterrupt`, or end at once if something is being imported"
+    while frame:
+        if frame.f_code.co_filename.startswith('<frozen importlib'): os._exit(130)
+        frame = frame.f_back
+    raise KeyboardInterrupt
+
 def main():
     "The command `fastbook-notes`; an interrupted one ends with the status that shells give to that, 130"
     try:
+        for name in ('SIGINT', 'SIGTERM', 'SIGHUP'):
+            number = getattr(signal, name, None)
+            if number and signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler): signal.signal(number, _interrupt)
         from fastbook_notes.cli import main
         main()
     except KeyboardInterrupt: sys.exit(130)

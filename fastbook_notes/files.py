@@ -86,17 +86,16 @@ def sync(
 
 # %% ../nbs/files.ipynb #c516d55a
 PARTS = f".{16*'[0-9a-f]'}.part" # How the names of our own look
-STALE = 3600 # Seconds that a part has to be held by its process
+STALE = 2 # Seconds that a process has to hold a new part
 _HELD = '.fastbook-notes-held'
 
 def _remove_left(
     left:Path, # Of a process that may be gone
 ):
     "Remove a part that nobody holds"
-    if time.time() - left.lstat().st_mtime < STALE: return
-    if left.is_symlink() or not left.is_dir(): return left.unlink()
-    with FileLock(left/_HELD, timeout=0): pass
-    shutil.rmtree(left)
+    if left.is_symlink() or not left.is_dir() or time.time() - left.stat().st_mtime < STALE: return
+    with FileLock(left/_HELD, timeout=0): shutil.rmtree(left, ignore_errors=os.name == 'nt') # Where what is open can't be removed
+    if os.name == 'nt': shutil.rmtree(left)
 
 @contextmanager
 def _part(

@@ -19,6 +19,9 @@ from tornado.httpclient import HTTPClientError, HTTPRequest
 from tornado.websocket import websocket_connect
 from websocket import WebSocketException, create_connection
 
+from conftest import not_here
+from fastbook_notes.errors import NotesError
+
 V1 = 'v1.kernel.websocket.jupyter.org'
 MOST = 3 # Visitors at a time, in these tests
 
@@ -76,9 +79,9 @@ def test_only_our_own_page_talks_to_a_kernel(line, origin, ours):
     assert asyncio.run(talk()) == (101 if ours else 403)
 
 
-def message(kind, content, channel='shell'):
+def message(kind, content, channel='shell', **header):
     "A message of the protocol v1"
-    header = {'msg_id': uuid.uuid4().hex, 'msg_type': kind, 'username': '', 'session': 's', 'version': '5.3'}
+    header = {'msg_id': uuid.uuid4().hex, 'msg_type': kind, 'username': '', 'session': 's', 'version': '5.3', **header}
     body = content if isinstance(content, bytes) else json.dumps(content).encode()
     return serialize_msg_to_ws_v1([json.dumps(header).encode(), b'{}', b'{"version": "1.0.0"}', body], channel)
 
@@ -86,6 +89,11 @@ def message(kind, content, channel='shell'):
 NONSENSE = {'nothing': b'', 'a count without end': b'\xff'*64, 'text': 'hello', 'a short message': bytes(16), 'a long text': 'x'*100_000,
             'nested': message('comm_msg', b'['*200_000), 'no JSON': message('comm_msg', b'\xff'), 'no kind': message(None, {}),
             'a widget': message('comm_open', {'comm_id': 'x', 'target_name': 'jupyter.widget', 'data': {'state': {}}}),
+            'half a character in an id': message('comm_msg', {'comm_id': '\ud800', 'data': {}}),
+            'half a character in a key': message('comm_msg', {'comm_id': 'x', 'data': {'state': {'\udfff': 1}}}),
+            'half a character as bytes': message('comm_msg', b'{"comm_id": "\xed\xa0\x80", "data": {}}'),
+            'half a character of a message': message('kernel_info_request', {}, msg_id='\ud800'), 'NaN': message('comm_msg', b'{"a": NaN}'),
+            'no dict': message('comm_msg', []), 'many values': message('comm_msg', b'{"a": [' + b'0,'*100_000 + b'0]}'),
             'code to a channel that is none': message('execute_request', {'code': '1/0'}, 'fly'),
             **{f'9 MB of {what}': serialize_msg_to_ws_v1([b'{}']*part + [b'[' + b'[],'*3_000_000 + b'0]'] + [b'{}']*(3 - part), 'shell')
                for part, what in enumerate(('header', 'parent', 'metadata', 'content'))}}
@@ -204,6 +212,30 @@ def test_strangers_need_a_token(page):
         with ThreadPoolExecutor(1) as pool: assert pool.submit(asyncio.run, talk()).result() == 403
     with serving(find_app('line'), 8740, report=heard.append, token='secret') as (address, _):
         assert 'token' not in address and 'kernelId' not in get(address)[1] and 'kernelId' in get(f'{address}?token=secret')[1]
+
+
+@pytest.mark.parametrize('host, address', [('0x7f.1', '127.0.0.1'), ('::ffff:127.0.0.1', '127.0.0.1'), ('0:0:0:0:0:0:0:1', '[::1]')])
+def test_this_machine_spelled_otherwise(host, address, monkeypatch):
+    "Needs no token, since nobody else can reach it; what is printed can be opened, also where a proxy leads to all other machines"
+    from fastbook_notes.apps.serving import find_app, serving
+    heard = []
+    monkeypatch.setenv('http_proxy', 'http://127.0.0.1:9')
+    try:
+        with serving(find_app('line'), 8745, host, report=heard.append) as (found, _):
+            monkeypatch.delenv('http_proxy')
+            assert found == f'http://{address}:8745/' and heard == [] and get(found)[0] == 200
+    except NotesError as error:
+        if ':' not in address or 'Nothing can listen' not in str(error): raise
+        not_here('there is no IPv6')
+
+
+@pytest.mark.parametrize('host', ['fe80::1%eth0', '[::1]', 'http://127.0.0.1', '127.0.0.1:80', '*', ' 127.0.0.1', 'a'*70, 'a..b', '\udce9',
+                                  '224.0.0.1', '127.0.0.256', '::ffff:192.0.2.1', 'no such host'])
+def test_no_host_is_refused_in_a_line(host):
+    from fastbook_notes.apps.serving import find_app, serving
+    with pytest.raises(NotesError, match='Nothing can listen on') as error:
+        with serving(find_app('line'), 8745, host, report=str): pass
+    assert len(str(error.value).splitlines()) == 1
 
 
 # ---- light

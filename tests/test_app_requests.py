@@ -276,6 +276,35 @@ def test_odd_names_go_and_come_back(pets, tmp_path, name):
         assert contents(folder) == before
 
 
+@pytest.mark.parametrize('spelled', ['./pets', 'pets/', 'pets/../pets', './/pets/.'])
+def test_a_folder_spelled_otherwise_with_apostrophes_in_it(pets, tmp_path, monkeypatch, spelled):
+    "Files are told and moved by the same names; a class and a file with an apostrophe are like any others"
+    monkeypatch.chdir(tmp_path)
+    folder, here = tmp_path/'pets', pets.file.str.replace('cat/', "cat's/").replace("cat's/1.png", "cat's/it's.png")
+    (folder/'cat').rename(folder/"cat's")
+    (folder/"cat's"/'1.png').rename(folder/"cat's"/"it's.png")
+    table, before = pets.assign(file=here, label=pets.label.str.replace('cat', "cat's")), contents(folder)
+    monkeypatch.setattr('fastbook_notes.apps.cleaner.kept_losses', lambda files, labels, names: table[table.file.isin(names)])
+    cleaner = cleaner_from_folders(spelled)
+    assert set(cleaner.table.file) == set(here) == {file for file in before}
+    cleaner.marks = {"cat's/it's.png": {'decision': 'remove'}, 'dog/2.png': {'decision': 'relabel', 'label': "cat's"}}
+    assert cleaner.apply() == 2 and {"_set_aside/cat's/it's.png", "cat's/2.png"} <= contents(folder).keys()
+    cleaner_from_folders(spelled).undo()
+    assert contents(folder) == before
+
+
+def test_a_table_whose_names_begin_with_a_dot(pets, tmp_path):
+    "As `find .` writes them"
+    folder = tmp_path/'pets'
+    before, table = contents(folder), pets.assign(file='./' + pets.file)
+    for mark in ({'decision': 'remove'}, {'decision': 'relabel', 'label': 'dog'}):
+        cleaner = Cleaner(table, folder, move=True)
+        cleaner.marks = {'./cat/1.png': mark}
+        assert cleaner.apply() == 1 and not (folder/'cat'/'1.png').exists() and len(contents(folder)) >= len(before)
+        Cleaner(table, folder, move=True).undo()
+        assert contents(folder) == before
+
+
 def test_a_reloaded_page_can_undo(pets, tmp_path, monkeypatch):
     "The rows that come back are those that were there, in their order"
     folder = tmp_path/'pets'

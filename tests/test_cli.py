@@ -1,13 +1,16 @@
 "The command, as a person meets it: what it lists, what it copies, and how it says no."
 import os
+import random
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from conftest import ROOT
 from fastbook_notes.data.datasets import get_dataset
@@ -298,6 +301,27 @@ def test_a_run_that_is_told_to_end_ends(tmp_path, number):
         process.send_signal(number)
         out, err = process.communicate(timeout=60)
     assert (process.returncode, out, err) == (0, 'told to end\n', '')
+
+
+@pytest.mark.slow
+@posix_only
+def test_an_interrupted_start_says_nothing(tmp_path, record_property):
+    "At random times, most of them while libraries are imported, some of which make another error of an interruption"
+    (tmp_path/'images').mkdir()
+    Image.new('RGB', (40, 30)).save(tmp_path/'images'/'one.png')
+    rng, ended, trials = random.Random(11), Counter(), int(os.environ.get('FASTBOOK_NOTES_TEST_KILLS', 3))
+    for _ in range(trials):
+        code = 'print("begun", flush=True); from fastbook_notes.command import main; main()'
+        with subprocess.Popen([sys.executable, '-c', code, 'predict', 'cat_or_dog', 'images'], cwd=tmp_path, text=True,
+                              env={**os.environ, 'PYTHONPATH': str(ROOT), 'FASTBOOK_NOTES_CACHE': str(tmp_path/'cache')},
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            assert process.stdout.readline() == 'begun\n'
+            time.sleep(0.2 + rng.uniform(0, 1.5))
+            process.send_signal(signal.SIGINT)
+            _, wrong = process.communicate(timeout=60)
+        assert process.returncode == 130 and wrong in ('', 'Stopped. The same command goes on.\n'), (process.returncode, wrong)
+        ended[wrong.strip() or 'nothing'] += 1
+    record_property('figure', f'Ctrl-C: {trials} starts of predict interrupted; said {dict(ended)}')
 
 
 @posix_only

@@ -2,19 +2,21 @@
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
 
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
 from PIL import Image
 
-from conftest import ROOT
+from conftest import ROOT, not_here, processes_with
 from fastbook_notes.models.checkpoints import CHECKPOINT_FILE
 from fastbook_notes.models.model_folder import load_model
 from small_models import model, pets, small_learner, vision  # noqa: F401
@@ -25,7 +27,7 @@ CALL = 'import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); {}from fas
 COMMANDS = {'lab': ['lab', 'mine', '--copy-only'], 'get': ['data', 'get', 'MNIST_SAMPLE'], 'check': ['data', 'check', 'pets', '--apply'],
             'undo': ['data', 'check', 'pets', '--undo']}
 LIMITS = 0, 3000
-TRIALS = {'full': 0, 'killed': 0}
+TRIED = int(os.environ.get('FASTBOOK_NOTES_TEST_KILLS', 3 if os.environ.get('FASTBOOK_NOTES_TEST_THOROUGH') else 0)) # Times, each way
 
 
 class Place:
@@ -50,6 +52,10 @@ class Place:
         code = CALL.format('' if limit is None else FULL.format(limit))
         return subprocess.Popen([sys.executable, '-c', code, *(words or self.words)], cwd=self.folder, env=env, text=True,
                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    def age(self):
+        "Let the seconds go by for which what is left may belong to a process that is just beginning"
+        for left in self.folder.rglob('.*.part'): os.utime(left, (0, 0))
 
     def check(self, whole):
         "What was a person's is there, to the byte; after a command that could end, nothing else is"
@@ -78,7 +84,7 @@ def test_a_full_disk(command, limit, tmp_path):
 
 @pytest.mark.parametrize('command', COMMANDS)
 def test_killed(command, tmp_path, record_property):
-    "At random times of its life; then the same command goes on"
+    "At random times of its life; then the same command goes on, and clears away what was left"
     rng, trials = random.Random(6), 3
     for trial in range(trials):
         place = Place(tmp_path/f'{trial}', command)
@@ -87,10 +93,11 @@ def test_killed(command, tmp_path, record_property):
         process.kill()
         process.communicate()
         place.check(whole=False)
+        place.age()
         again = place.start()
         said, wrong = again.communicate(timeout=120)
         assert again.returncode == 0 or 'was set aside here' in wrong, wrong
-        place.check(whole=False)
+        place.check(whole=True)
     record_property('figure', f'{command}: {trials} killed, {len(LIMITS)} with a full disk; 0 lost')
 
 
@@ -117,12 +124,74 @@ def test_two_at_a_time(command, tmp_path):
     place.check(whole=True)
 
 
+# ---- running a chapter, in a kernel of its own
+
+SHORT = """
+import sys
+from pathlib import Path
+from fastbook_notes import chapters
+folder = Path(sys.argv.pop(1))
+chapters.notebooks_folder = lambda: folder
+from fastbook_notes.command import main
+main()
+"""
+ENDS = {'full': None, 'killed': signal.SIGKILL, 'told to end': signal.SIGTERM, 'Ctrl-C': signal.SIGINT}
+
+
+class Running(Place):
+    "A folder with notes of a person's and what an earlier run wrote; a chapter of two cells that is to be run into it"
+    def __init__(self, folder):
+        self.folder, self.before = folder, {'04_mnist_basics.ipynb': '{"my": "run"}', '04_mnist_basics.html': '<p>mine'}
+        for name in ('mine', 'tmp', 'home', 'notebooks'): (folder/name).mkdir(parents=True)
+        for name, text in {**self.before, 'notes.txt': 'mine'}.items(): (folder/'mine'/name).write_text(text)
+        cells = [nbformat.v4.new_code_cell(code) for code in ('print("begun")', 'import time; time.sleep(0.5)')]
+        nbformat.write(nbformat.v4.new_notebook(cells=cells), folder/'notebooks'/'04_mnist_basics.ipynb')
+
+    def start(self, limit=None):
+        env = {**os.environ, 'TMPDIR': str(self.folder/'tmp'), 'HOME': str(self.folder/'home'), 'IPYTHONDIR': str(self.folder/'ipython'),
+               'MPLCONFIGDIR': str(ROOT/'.venv'/'matplotlib'), 'NOTES_RUN': str(self.folder)}
+        code = 'import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); ' + ('' if limit is None else FULL.format(limit)) + SHORT
+        return subprocess.Popen([sys.executable, '-c', code, str(self.folder/'notebooks'), 'run', '4', '--out', 'mine'], cwd=self.folder,
+                                env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    def check(self, clean, written):
+        "Each file is the person's, or whole and new; nothing lies beside them, and no kernel is left"
+        found = {file.name: file.read_text() for file in (self.folder/'mine').iterdir() if file.is_file()}
+        assert found.keys() == {*self.before, 'notes.txt'} and found['notes.txt'] == 'mine'
+        new = {name for name, text in self.before.items() if found[name] != text}
+        for name in new: assert json.loads(found[name])['cells'] if name.endswith('.ipynb') else found[name].rstrip().endswith('</html>')
+        assert not written or new == set(self.before)
+        if clean: assert len(list((self.folder/'mine').iterdir())) == 3 and list((self.folder/'tmp').iterdir()) == []
+        assert processes_with('NOTES_RUN', str(self.folder), 10) == []
+        return len(new)
+
+
+@pytest.mark.parametrize('how', ENDS)
+def test_a_run_is_cut_short(how, tmp_path, record_property):
+    "At random times of its life, or as the disk is full; then the same command runs"
+    rng, trials, replaced = random.Random(9), 1 if how == 'full' else TRIED or 1, 0
+    for trial in range(trials):
+        place = Running(tmp_path/f'{trial}')
+        process = place.start(limit=3000 if how == 'full' else None) # Enough for the notebook, and not for the page
+        if how != 'full':
+            time.sleep(rng.uniform(0.5, 5))
+            process.send_signal(ENDS[how])
+        said, wrong = process.communicate(timeout=120)
+        assert 'Traceback' not in wrong and (how != 'full' or process.returncode in (1, 2)), wrong
+        replaced += place.check(how != 'killed', False)
+        assert how != 'full' or replaced == 1
+        again = place.start()
+        said, wrong = again.communicate(timeout=120)
+        assert again.returncode == 0, wrong
+        place.check(how != 'killed', True)
+    record_property('figure', f'run, {how}: {trials} cut short, {replaced} files were whole and new; 0 lost')
+
+
 # ---- commands that load a model, which takes seconds
 
 HEAVY = {'predict': ['predict', 'model', 'images', '--out', 'mine/answers.csv'],
          'train': ['train', '1', '--data', '.', '--size', '32', '--epochs', '1', '--out', 'mine/model'],
          'convert': ['convert', 'learner.pkl', 'mine/model', '--i-trust-this-file']}
-TRIED = int(os.environ.get('FASTBOOK_NOTES_TEST_KILLS', 3 if os.environ.get('FASTBOOK_NOTES_TEST_THOROUGH') else 0)) # Times, each way
 
 
 @pytest.fixture(scope='module')
@@ -189,8 +258,9 @@ def test_a_command_that_loads_a_model_is_cut_short(command, trained, tmp_path, r
             assert 'Traceback' not in wrong, wrong
             place.check(whole=how == signal.SIGTERM)
             assert place.result() <= whole
+            place.age()
             assert place.ends()[0] == 0 and place.result() == whole
-            place.check(whole=how == signal.SIGTERM)
+            place.check(whole=True)
     record_property('figure', f'{command}: {2*TRIED} cut short, 1 with a full disk; 0 lost')
 
 
@@ -237,4 +307,43 @@ def test_predict_writes_through_no_link(trained, tmp_path):
     (place.folder/'mine'/'answers.unreadable.csv').symlink_to('notes.txt')
     status, wrong = place.ends()
     assert status == 2 and 'is a link' in wrong.splitlines()[-1], wrong
+    place.check(whole=True)
+
+
+# ---- no cache
+
+TRY = """
+import json, sys
+from fastbook_notes.cli import main
+for words in json.loads(sys.argv[1]):
+    sys.argv = ['fastbook-notes', *words]
+    try: status = main() or 0
+    except SystemExit as e: status = e.code or 0
+    print('ended', status, file=sys.stderr)
+"""
+WITHOUT_CACHE = {'data': 0, 'data get MNIST_SAMPLE': 2, 'data check images': 1, 'predict model images --out mine/a.csv': 0,
+                 'predict cat_or_dog images --out mine/b.csv': 2, 'train 1 --data . --size 32 --epochs 1 --out mine/model': 0,
+                 'train 5 --out mine/other': 2, 'run 3 --out mine': 2, 'app digit_pad': 2, 'app cleaner': 2,
+                 'publish breeds --out mine/page': 2}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('why', ['Not a directory', 'Permission denied'])
+def test_without_a_cache(why, trained, tmp_path):
+    "It can't be made below a file, or is read-only: what needs none works, and the rest says where it could be"
+    place, privileges = Models(tmp_path/'here', 'predict', trained), []
+    cache = place.folder/('home' if why == 'Permission denied' else 'learner.pkl')/'cache'
+    cache.parent.chmod(0o555)
+    if why == 'Permission denied' and os.geteuid() == 0: # Who may write everywhere, unless that is taken away
+        if not shutil.which('setpriv'): not_here('root needs setpriv here')
+        privileges = ['setpriv', '--bounding-set=-all', '--inh-caps=-all']
+    env = {**os.environ, 'TMPDIR': str(place.folder/'tmp'), 'FASTBOOK_NOTES_CACHE': str(cache),
+           'MPLCONFIGDIR': str(ROOT/'.venv'/'matplotlib')}
+    words = json.dumps([words.split() for words in WITHOUT_CACHE])
+    done = subprocess.run([*privileges, sys.executable, '-c', TRY, words], cwd=place.folder, env=env, capture_output=True, text=True)
+    cache.parent.chmod(0o755)
+    parts = re.split(r'ended (\d)\n', done.stderr)
+    assert dict(zip(WITHOUT_CACHE, map(int, parts[1::2]))) == WITHOUT_CACHE and 'Traceback' not in done.stderr, done.stderr
+    for (words, status), said in zip(WITHOUT_CACHE.items(), parts[::2]):
+        if status == 2: assert f"can't be written ({why})" in said and 'set FASTBOOK_NOTES_CACHE' in said.splitlines()[-1], (words, said)
     place.check(whole=True)

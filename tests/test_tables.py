@@ -48,6 +48,8 @@ WRITTEN = {
                          [['zwei drei.png', 'Köter', 'WAHR'], ['1.png', 'cat', 'FALSCH']]),
     'Excel in Germany, empty columns and rows': (by_hand('fname;labels;is_valid;;\n1.png;cat;1;;\n;;;;\n2.png;dog;0;;\n;;;;\n'), TWO),
     'Excel, told the separator': (by_hand('sep=;\nfname;labels;is_valid\n1.png;cat;1\n'), [['1.png', 'cat', '1']]),
+    'Excel, told that it is a tab': (b'"sep=\t"\r\nfname\tlabels\tis_valid\r\n1.png\tcat\t1\r\n', [['1.png', 'cat', '1']]),
+    'told a separator of its own': (b'sep=:\nfname:labels:is_valid\n1.png:cat:1\n', [['1.png', 'cat', '1']]),
     'Excel on an old Mac': (b'fname,labels,is_valid\r1.png,cat,1\r2.png,dog,0\r', TWO),
     'blanks after commas': (b'fname, labels, is_valid\n1.png, cat dog, True\n', [['1.png', ' cat dog', ' True']]),
     'no end of the last line': (b'fname,labels,is_valid\n1.png,cat,1', [['1.png', 'cat', '1']]),
@@ -60,6 +62,8 @@ WRITTEN = {
         [['1.png', 'None', 'True'], ['2.png', 'NA', 'False'], ['3.png', 'null nan', 'False'], ['4.png', 'N/A', 'False']]),
     'labels with commas': (b'fname,labels,is_valid\n1.png,"cat, dog",1\n2.png,bus,0\n', [['1.png', 'cat dog', '1'], ['2.png', 'bus', '0']]),
     'labels with semicolons': (b'fname,labels,is_valid\n1.png,cat;dog;,1\n2.png,,0\n', [['1.png', 'cat dog', '1'], ['2.png', '', '0']]),
+    'labels with line ends of an old Mac': (b'fname,labels,is_valid\n1.png,"cat\rdog\r",1\n2.png,"bus\r",0\n',
+                                            [['1.png', 'cat\rdog\r', '1'], ['2.png', 'bus\r', '0']]),
     'labels with vertical bars': (b'fname,labels,is_valid\n1.png,cat|dog,1\n', [['1.png', 'cat dog', '1']]),
     'labels with commas between semicolons': (b'fname;labels;is_valid\n1.png;cat,dog;1\n', [['1.png', 'cat dog', '1']]),
 }
@@ -72,7 +76,7 @@ def test_what_programs_write_is_read(tmp_path, name):
     for table in (read_table(tmp_path), read_table(str(tmp_path/'train.csv'))): assert table[HEADER].values.tolist() == rows
 
 
-@pytest.mark.parametrize('name', [name for name in WRITTEN if not name.startswith(('labels', 'blanks', 'Excel, told'))])
+@pytest.mark.parametrize('name', [name for name in WRITTEN if not name.startswith(('labels', 'blanks', 'Excel, told', 'told'))])
 def test_as_pandas_reads_it(tmp_path, name):
     "Told the separator and the encoding, and that text is text, pandas reads the same"
     data, _ = WRITTEN[name]
@@ -83,6 +87,12 @@ def test_as_pandas_reads_it(tmp_path, name):
     expected = pd.read_csv(tmp_path/'train.csv', sep=separator, encoding=encoding, dtype=str, keep_default_na=False).fillna('')
     expected = expected[(expected[HEADER].apply(lambda column: column.str.strip()) != '').any(axis=1)]
     assert read_table(tmp_path)[HEADER].values.tolist() == expected[HEADER].values.tolist()
+
+
+def test_a_field_with_an_old_macs_line_ends_has_the_same_labels(tmp_path):
+    "Between quotes a CR is part of the field, and stands between labels like a space"
+    (tmp_path/'train.csv').write_bytes(b'fname,labels,is_valid\r\n1.png,"cat\rdog\r",1\r\n2.png,"bus\r\n",0\r\n')
+    assert [split_labels(field) for field in read_table(tmp_path)['labels']] == [['cat', 'dog'], ['bus']]
 
 
 def test_the_same_frame_as_pandas():
@@ -119,7 +129,7 @@ REFUSED = {
     'labels that need quotes': (b'fname,labels,is_valid\n1.png,cat,True\n2.png,cat,dog,True\n', 'Row 3 of '),
     'labels of two kinds': (b'fname,labels,is_valid\n1.png,"cat,dog",1\n2.png,bus,1\n3.png,bus car,0\n', "Row 4 of "),
     'labels of two words': (b'fname,labels,is_valid\n1.png,"polar bear, dog",1\n',
-                            "labels are separated by ',' and ' '; put blanks between labels in all rows"),
+                            "labels are separated by ',' and ' '; put spaces between labels in all rows"),
     'labels of two separators': (b'fname,labels,is_valid\n1.png,cat;dog,1\n2.png,cat|dog,1\n', "separated by ';' and '|'"),
     'an open quote': (b'fname,labels,is_valid\n1.png,cat,1\n2.png,"cat,1\n', 'a quote in line 3 that is not closed'),
     'an open quote in a large table': (b'fname,labels,is_valid\n1.png,"cat,1\n' + b'2.png,cat,0\n'*50_000,
@@ -135,6 +145,10 @@ REFUSED = {
     'short rows of many columns': (b'fname,labels,is_valid' + b','*900 + b'\n' + b'1.png,cat,1\n'*23_000,
                                    '23,000 rows of 903 columns, and more than 5,000,000 fields are not read'),
     'many rows': (b'fname,labels,is_valid\n' + b'a,b,1\n'*2_600_000, 'more than 5,000,000 lines or fields'),
+    'told no separator': (b'sep=\r\nfname,labels,is_valid\r\n1.png,cat,1\r\n', "begins with 'sep=', which is to name the one character"),
+    'told no separator, in quotes': (b'"sep="\nfname,labels,is_valid\n', 'write that character after the =, or remove the line'),
+    'told two separators': (b'sep=;;\nfname;labels;is_valid\n1.png;cat;1\n', "begins with 'sep=;;'"),
+    'told a quote': (b'sep="\nfname,labels,is_valid\n', 'which is to name the one character between two fields'),
     'a spreadsheet': (b'PK\x03\x04' + bytes(range(256)), "isn't UTF-8 text"),
 }
 

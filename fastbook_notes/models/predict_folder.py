@@ -64,16 +64,22 @@ def _columns(
     "The names of a table's columns"
     return ['file', 'labels', 'probabilities'] if description.labels == 'several' else ['file', 'label', 'probability']
 
+def _between_others(
+    name:str, # Of a class
+) -> str: # Different for different names, without a semicolon, and without a space at an end
+    "A name as it is written beside others"
+    return re.sub('^ | $|;', lambda odd: f'\\x{ord(odd[0]):02x}', name_in_table(name))
+
 def _answer(
     description:Description, # Of the model
     probabilities:np.ndarray, # (classes,)
 ) -> list[str]: # What comes after the file's name in a row
-    "The answer for one picture; labels with spaces in them are separated by semicolons"
+    "The answer for one picture; several labels are separated by spaces, or by semicolons if the model has a label with a space in it"
     names = description.names
     if description.threshold is None: return [names[probabilities.argmax()], f'{probabilities.max():.6f}']
     named = (probabilities > description.threshold).nonzero()[0].tolist()
     between = ';' if any(' ' in name for name in names) else ' '
-    return [between.join(names[i] for i in named), ' '.join(f'{probabilities[i]:.6f}' for i in named)]
+    return [between.join(_between_others(names[i]) for i in named), ' '.join(f'{probabilities[i]:.6f}' for i in named)]
 
 # %% ../../nbs/models/predict_folder.ipynb #ae5c669e
 def _eight_bytes(
