@@ -80,7 +80,7 @@
     const input = box.querySelector("input"), list = box.querySelector("ul"), status = box.querySelector('[role="status"]');
     let chosen = -1;
     const items = () => [...list.children];
-    const close = () => { list.hidden = true; input.setAttribute("aria-expanded", "false"); input.removeAttribute("aria-activedescendant"); chosen = -1; };
+    const close = () => { list.hidden = true; box.classList.remove("nothing"); input.setAttribute("aria-expanded", "false"); input.removeAttribute("aria-activedescendant"); chosen = -1; };
     const choose = (i) => {
       chosen = i;
       items().forEach((item, n) => item.setAttribute("aria-selected", String(n === i)));
@@ -104,7 +104,7 @@
         return item;
       }));
       status.textContent = found.length ? `${found.length} found` : `Nothing found for ${query}`;
-      list.hidden = !found.length; input.setAttribute("aria-expanded", String(found.length > 0)); choose(found.length ? 0 : -1);
+      list.hidden = !found.length; box.classList.toggle("nothing", !found.length); input.setAttribute("aria-expanded", String(found.length > 0)); choose(found.length ? 0 : -1);
     };
     input.addEventListener("focus", loadIndex);
     input.addEventListener("input", show);

@@ -23,7 +23,7 @@ function render({ model, el }) {
   const shoot = matchMedia("(pointer: coarse)").matches ? make("label", { className: "button" }, camera, "Take a photo") : null;
   const limits = words.limits ?? "Large ones are made smaller first. They stay in memory and are forgotten after the answer.", mostBytes = words.mostBytes ?? MOST_BYTES;
   const drop = make("div", { className: "drop panel" }, pick, shoot, make("span", { className: "soft", textContent: "or drop or paste them here" }),
-    make("span", { className: "soft limits", textContent: `At most ${MOST_FILES} at a time; the last ${MOST_SHOWN} answers are shown, and the table has all. ${limits}` }));
+    make("span", { className: "soft limits", textContent: `At most ${MOST_FILES} at a time; the last ${MOST_SHOWN} answers are shown, and the table keeps all. ${limits}` }));
   const hint = make("p", { className: "soft hint", textContent: "Or try one of these:" }), samples = make("div", { className: "samples" });
   const problems = make("div", { className: "problems", attributes: { role: "alert" } });
   const state = make("p", { className: "state", attributes: { role: "status" }, textContent: "Starting …" });
@@ -59,9 +59,9 @@ function render({ model, el }) {
   const upload = async (files) => {
     problems.replaceChildren();
     if (!files.length) { problem("What was dropped", "it isn't a file; save the picture first, then choose it."); return; }
-    if (files.length > MOST_FILES) { problem(`${files.length} files`, `at most ${MOST_FILES} are looked at in one go; choose fewer.`); return; }
+    if (files.length > MOST_FILES) problem(`${files.length} files`, `at most ${MOST_FILES} are taken at a time, so the last ${files.length - MOST_FILES} were left out; give it those next.`);
     const round = rounds; // Clearing the answers drops what still waits
-    for (const file of files) {
+    for (const file of files.slice(0, MOST_FILES)) {
       if (round !== rounds) return;
       let sent = file;
       if (file.size > mostBytes) {
@@ -93,7 +93,7 @@ function render({ model, el }) {
   const given = (a) => table ? a.pairs.filter(([, share]) => share > threshold()).map(([label]) => label).join(" ") : likeliest(a);
   const count = () => {
     const told = answered.filter((a) => a.right), right = told.filter((a) => a.right === (table ? "right" : a.neither ? "something else" : likeliest(a))).length;
-    judged.textContent = told.length ? `You have judged ${told.length} of ${answered.length}: ${right} right (${Math.round(100 * right / told.length)}%).` : "Say what is right beside each answer to count the errors.";
+    judged.textContent = told.length ? `You have judged ${told.length} of ${answered.length}: ${right} right (${Math.round(100 * right / told.length)}%).` : "To count the errors, say beside each answer what is right.";
   };
   const correction = (answer) => {
     const id = numbered("right"), labels = table ? ["right", "wrong"] : [...answer.pairs.map(([label]) => label), "something else"];
@@ -143,7 +143,7 @@ function render({ model, el }) {
     const row = table.reduce((a, b) => Math.abs(b[0] - threshold()) < Math.abs(a[0] - threshold()) ? b : a);
     const [precision, recall] = row.slice(1).map((v) => v === null ? "not defined" : percent(v));
     slider.nextElementSibling.textContent = threshold().toFixed(2);
-    controls.querySelector(".measures").textContent = row[2] === null ? "The precision and recall of this model were not measured." : `At this threshold, of the labels that were named on validation data ${precision} were right (precision), and of those that were there ${recall} were named (recall).`;
+    controls.querySelector(".measures").textContent = row[2] === null ? "The precision and recall of this model were not measured." : `On validation data at this threshold, ${precision} of the labels that were named were right (precision), and ${recall} of those that were there were named (recall).`;
     made.forEach(accept);
   };
   const showControls = (content) => {

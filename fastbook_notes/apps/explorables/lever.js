@@ -21,7 +21,7 @@ export default liveFigure("lever", compute, (model) => {
     show({ cost, best }, get) {
       chart.axes(x, y(cost));
       chart.draw(best === 0 ? "The cost is lowest if nothing is checked" : best === n ? "The cost falls to the end" : `The cost falls and rises; it is lowest at ${best} of ${n} answers`, chart.line(cost.map((c, i) => [i, c])), chart.upright(best), chart.dot(best, cost[best], "second", 6));
-      const what = best === 0 ? "Check nothing" : best === n ? "Check everything" : best === 1 ? `Check only the most doubtful of ${n}` : `Check the ${best} most doubtful of ${n}`;
+      const what = best === 0 ? "Check nothing" : best === n ? "Check everything" : best === 1 ? `Check only the most doubtful of ${n} answers` : `Check the ${best} most doubtful of ${n} answers`;
       return `${what}: that costs ${minutes(cost[best])} in all. Checking none would cost ${minutes(cost[0])}, checking all ${minutes(cost[n])}.`;
     },
   };

@@ -41,10 +41,10 @@ export default liveFigure("softmax-bars", compute, (model) => {
         ...probabilities.flatMap((p, i) => [block(right, i - 0.38, i - 0.02, p, "first"), above(right, i - 0.2, p, percent(p))]),
         ...plain.map((p, i) => (Number.isNaN(p) ? above(right, i + 0.2, 0, "nan") : block(right, i + 0.02, i + 0.38, p, "second"))));
       const chosen = get("right"), highest = Math.max(...probabilities), most = probabilities.indexOf(highest);
-      const leader = probabilities.filter((p) => highest - p < 1e-9).length > 1 ? `The highest probability is shared: ${percent(highest)} each.` : `${names[most]} has most, ${percent(highest)}.`;
+      const leader = probabilities.filter((p) => highest - p < 1e-9).length > 1 ? `The highest probability is shared: ${percent(highest)} each.` : `${names[most]} has the highest probability, ${percent(highest)}.`;
       const state = !overflows ? "Both forms of softmax agree." : plain.some(Number.isNaN)
-        ? `The plain form has overflowed: e to the power of ${one(Math.max(...activations))} is more than a 32-bit float holds, and infinity divided by infinity is nan. The stable form has not noticed.`
-        : "The plain form has overflowed: its sum is more than a 32-bit float holds, so all its answers are 0. The stable form has not noticed.";
+        ? `The plain form has overflowed: e to the power of ${one(Math.max(...activations))} is more than a 32-bit float can hold, and infinity divided by infinity is nan. The stable form still works.`
+        : "The plain form has overflowed: its sum is more than a 32-bit float can hold, so all its answers are 0. The stable form still works.";
       return `${leader} If ${names[chosen]} is right, the loss is ${loss.toFixed(2)}: minus the logarithm of ${+probabilities[chosen].toPrecision(3)}. ${state}`;
     },
   };

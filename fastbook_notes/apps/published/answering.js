@@ -34,7 +34,7 @@ export const begin = (
     button.hidden = false;
     progress.hidden = true;
     status.textContent = text;
-    for (const id of ids) done({ id, problem: "it wasn't looked at, because the model isn't here." });
+    for (const id of ids) done({ id, problem: "it wasn't looked at, because the model couldn't be loaded." });
   };
   const ask = (content) => {
     if (!worker) {
@@ -69,6 +69,7 @@ export const show = async (
 ) => {
   const place = new URL(folder, document.baseURI).href, told = await (await fetch(new URL("model.json", place))).json(), listeners = [];
   const tell = (content, buffers) => listeners.forEach((listener) => listener(content, buffers));
+  const samples = await Promise.all((told.samples ?? []).map(async ({ file }) => (await fetch(new URL(file, place))).arrayBuffer())).catch(() => []);
   const names = told.names.map((name) => name.replaceAll("_", " ")), room = document.createElement("div");
   el.classList.add("notes-app");
   const ask = begin(el, place, told, (found) => tell(...answer(found, { ...told, names })), keep);
@@ -78,9 +79,9 @@ export const show = async (
     model: {
       get: () => told.words,
       on: (_, listener) => listeners.push(listener),
-      send: ({ kind, id }, _, buffers) => {
-        if (kind === "hello") tell({ kind: "ready", about: told.about, table: told.table, threshold: told.threshold, looked: told.looked, samples: [] });
-        else ask({ id, bytes: buffers[0] });
+      send: ({ kind, id, index }, _, buffers) => {
+        if (kind === "hello") tell({ kind: "ready", about: told.about, table: told.table, threshold: told.threshold, looked: told.looked, samples: samples.map((_, i) => told.samples[i].title) }, samples);
+        else ask({ id, bytes: kind === "sample" ? samples[index].slice() : buffers[0] });
       },
     },
   });

@@ -6,7 +6,7 @@ const SIDE = 320, photos = easel(), glows = easel();
 let model = null, session = null, layers = null, others = null;
 
 // ---- files: from the browser's cache, or fetched once with word of how much has come
-const away = () => { throw new Error("there is no connection, or the server is away"); };
+const away = () => { throw new Error("there is no connection, or the server doesn't answer"); };
 const fetched = async ({ file, bytes, digest }, place, came) => {
   const address = new URL(`${file}?${digest}`, place);
   const cache = await self.caches?.open(`fastbook-notes ${new URL(".", address).pathname}`).catch(() => null); // None in a private window, or by plain http
@@ -117,7 +117,7 @@ const answer = async (bytes) => {
   let bitmap;
   try { bitmap = await createImageBitmap(new Blob([bytes]), { colorSpaceConversion: "none", imageOrientation: "from-image" }); } catch {
     const kind = new TextDecoder("latin1").decode(new Uint8Array(bytes, 0, Math.min(12, bytes.byteLength))).slice(4);
-    const reason = !bytes.byteLength ? "it is empty" : /^ftyp(hei|mif)/.test(kind) ? "it is HEIC, which this browser can't open" : "it isn't a picture that this browser can open";
+    const reason = !bytes.byteLength ? "it is empty" : /^ftyp(he[iv]|mif|msf)/.test(kind) ? "it is HEIC, which this browser can't open" : "it isn't a picture that this browser can open";
     return { problem: `${reason}; save it as JPEG or PNG.` };
   }
   try {
@@ -146,7 +146,7 @@ const take = async ({ data: { id, bytes, place, head } }) => {
     if (bytes) postMessage({ id, ...await answer(bytes) });
     else if (!head) await run(new Float32Array(model.picture.mean.length * model.picture.size[0] * model.picture.size[1]), ...model.picture.size); // The first run compiles
   } catch (error) {
-    postMessage({ id, failed: `The model can't be loaded or asked (${error.message}); try again.` });
+    postMessage({ id, failed: `The model can't be loaded or run (${error.message}); try again.` });
   }
 };
 onmessage = (message) => { last = last.then(() => take(message)); };
