@@ -308,6 +308,9 @@ def apart_from_entries(heading:str, entries:set[str]) -> str:
     return f'{heading.strip()} {{#about-{slug(found[2])}}}' if found and slug(found[2]) in entries else heading
 
 
+IMPORTS = '#| code-fold: true\n#| code-summary: "Imports"\n' # What entries.py writes before cells that only import
+
+
 def stage_notebook(page:Notebook, processed:Path, folder:Path, opening:str=''): # Markdown
     "Write a processed notebook as the renderer is to see it, behind an opening"
     notebook = json.loads((processed/page.path).read_text(encoding='utf-8'))
@@ -325,6 +328,12 @@ def stage_notebook(page:Notebook, processed:Path, folder:Path, opening:str=''): 
         if cell['cell_type'] == 'code':
             alt = fig_alt(text) or f'Figure: {first_sentence(prose)}'
             cell['outputs'] = [shown for output in cell['outputs'] if (shown := staged_output(output, alt, page, folder))]
+        if cells and text.startswith(IMPORTS) and cells[-1]['source'].startswith(IMPORTS): # They open together
+            cells[-1]['source'] += '\n' + text.removeprefix(IMPORTS)
+            continue
+        if page.label == 'App' and page.models and cell['cell_type'] == 'code': # Its one line of code is in the notebook, and in the box below
+            shown = [output['data']['text/markdown'] for output in cell['outputs'] if 'text/markdown' in output.get('data', {})]
+            cell, text = {'cell_type': 'markdown', 'id': cell['id']}, '\n\n'.join(shown)
         kept = {key: value for key, value in cell.items() if key in ('id', 'cell_type', 'outputs', 'execution_count')}
         cells.append({**kept, 'metadata': {}, 'source': text})
     def added(at, *texts):

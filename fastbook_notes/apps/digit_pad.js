@@ -209,8 +209,8 @@ function render({ model, el }) {
 
   el.append(make("div", { className: "notes-app digit-pad" },
     make("fieldset", { hidden: games.length < 2 }, make("legend", { textContent: "Which digits" }), make("div", { className: "row" }, ...choices)),
-    make("div", { className: "columns" },
-      make("div", {}, pad, make("div", { className: "row under" }, undo, clear, example)),
+    make("div", { className: "board" },
+      make("div", { className: "drawing" }, pad, make("div", { className: "row under" }, undo, clear, example)),
       make("figure", { className: "sight" }, seen, make("figcaption", { textContent: "What the models see: 28 × 28 pixels, scaled and centred as in MNIST" })),
       results),
     weights, said));

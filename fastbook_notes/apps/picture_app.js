@@ -23,13 +23,13 @@ function render({ model, el }) {
   const shoot = matchMedia("(pointer: coarse)").matches ? make("label", { className: "button" }, camera, "Take a photo") : null;
   const limits = words.limits ?? "Large ones are made smaller first. They stay in memory and are forgotten after the answer.", mostBytes = words.mostBytes ?? MOST_BYTES;
   const drop = make("div", { className: "drop panel" }, pick, shoot, make("span", { className: "soft", textContent: "or drop or paste them here" }),
-    make("span", { className: "soft limits", textContent: `At most ${MOST_FILES} at a time; the last ${MOST_SHOWN} answers are shown, and the table keeps all. ${limits}` }));
+    make("span", { className: "soft limits", textContent: `At most ${MOST_FILES} at a time. ${limits}` }));
   const hint = make("p", { className: "soft hint", textContent: "Or try one of these:" }), samples = make("div", { className: "samples" });
   const problems = make("div", { className: "problems", attributes: { role: "alert" } });
   const state = make("p", { className: "state", attributes: { role: "status" }, textContent: "Starting …" });
-  const results = make("div", { className: "answers" }), about = make("p", { className: "soft about" }), controls = make("div", { className: "controls" });
+  const results = make("div", { className: "answers" }), about = make("p", { className: "soft about" }), controls = make("div", { className: "controls", hidden: true });
   const clear = button("Clear the answers"), save = button("Save as a table"), judged = make("p", { className: "counted soft", attributes: { role: "status" } });
-  const kept = make("div", { className: "kept", hidden: true }, make("div", { className: "row" }, save, clear), judged);
+  const kept = make("div", { className: "kept", hidden: true }, make("div", { className: "row" }, save, clear), judged, make("p", { className: "soft", textContent: `The last ${MOST_SHOWN} answers are shown; the table has all, with what you said. A reload forgets them.` }));
 
   const say = (text) => { state.textContent = text; };
   const problem = (name, text) => { problems.append(make("p", { className: "problem" }, make("strong", { textContent: name }), `: ${text}`)); while (problems.children.length > MOST_FILES + 1) problems.firstChild.remove(); };
@@ -85,7 +85,7 @@ function render({ model, el }) {
     upload(files);
   };
   document.addEventListener("paste", paste);
-  clear.onclick = () => { rounds += 1; waiting.clear(); made.splice(0).forEach(forget); answered.length = 0; kept.hidden = true; problems.replaceChildren(); say("Ready."); };
+  clear.onclick = () => { rounds += 1; waiting.clear(); made.splice(0).forEach(forget); answered.length = 0; kept.hidden = controls.hidden = true; problems.replaceChildren(); say("Ready."); };
 
   // ---- what becomes of the answers: they can be corrected, counted and saved
   const answered = []; // { name, pairs, neither, right }, the oldest first; also of those whose cards have gone
@@ -186,8 +186,9 @@ function render({ model, el }) {
       made.unshift(answer);
       if (table) accept(answer);
       made.splice(MOST_SHOWN).forEach(forget);
-      kept.hidden = false;
+      kept.hidden = controls.hidden = false;
       count();
+      if (!waiting.size) answer.scrollIntoView({ block: "nearest" });
     }
     if (waiting.size) busy();
     else say(content.kind === "answer" ? `${name}: ${made[0].querySelector("h3").textContent}` : "Ready.");

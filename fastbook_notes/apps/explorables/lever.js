@@ -12,7 +12,7 @@ export default liveFigure("lever", compute, (model) => {
   const chart = plot({ x, y: y([1]), name: "Cost of each setting of the lever; drag the lowest point" });
   chart.onDrag((at) => { // What a check costs, or else a mistake, if it is best to check so many
     const chances = model.get("chances"), { check: [, dearest], mend: [, worst] } = model.get("ranges"), k = Math.round(Math.min(n, Math.max(0, at)));
-    const chance = ((k ? chances[k - 1] : 1) + (chances[k] ?? 0)) / 2, mend = Math.min(worst, model.get("mend"), dearest / chance);
+    const chance = ((k ? chances[k - 1] : 1) + (chances[k] ?? 0)) / 2, mend = Math.min(worst, model.get("mend") || 1, dearest / chance);
     model.set({ check: Math.min(dearest, chance * mend), mend });
     model.save_changes();
   });

@@ -14,7 +14,9 @@ export const begin = (
   loading.innerHTML = `<button type="button">Load the model (${megabytes.toFixed(1)} MB)</button><progress aria-label="Loading the model" hidden></progress>
     <p class="soft" role="status">It is fetched once: now, or when you choose a photo.</p>`;
   const [button, progress, status] = loading.children;
+  const early = () => { if (!worker) button.click(); }; // While a photo is chosen or on its way
   for (const kind of ["dragover", "drop"]) addEventListener(kind, (event) => event.preventDefault()); // Else the browser would leave the page for the file
+  addEventListener("dragenter", ({ dataTransfer }) => { if (dataTransfer?.types.includes("Files")) early(); });
   el.append(loading);
   const waiting = new Set(); // Ids of photos
   let worker = null;
@@ -51,7 +53,7 @@ export const begin = (
     worker.postMessage({ ...content, place }, content.bytes ? [content.bytes] : []);
   };
   button.onclick = () => { came(0); ask({}); };
-  document.addEventListener("click", ({ target }) => { if (!worker && target.matches?.("input[type=file]")) button.click(); }); // While a photo is chosen
+  document.addEventListener("click", ({ target }) => { if (target.matches?.("input[type=file]")) early(); });
   return ask;
 };
 

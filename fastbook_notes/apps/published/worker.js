@@ -3,6 +3,7 @@ import * as ort from "./engine/ort.wasm.bundle.min.mjs";
 import { easel, filtered, prepare, resample } from "./preparation.js";
 
 const SIDE = 320, photos = easel(), glows = easel();
+const storing = []; // What the browser's cache still takes in, meanwhile
 let model = null, session = null, layers = null, others = null;
 
 // ---- files: from the browser's cache, or fetched once with word of how much has come
@@ -17,8 +18,11 @@ const fetched = async ({ file, bytes, digest }, place, came) => {
   const parts = [], reader = answer.body.getReader();
   for (let part = await reader.read().catch(away); !part.done; part = await reader.read().catch(away)) { parts.push(part.value); came(part.value.length); }
   const whole = new Blob(parts);
-  for (const old of await cache?.keys() ?? []) if (new URL(old.url).pathname === address.pathname) await cache.delete(old);
-  await cache?.put(address, new Response(whole)).catch(() => {}); // A full disk only means that it comes again next time
+  const store = async () => {
+    for (const old of await cache.keys()) if (new URL(old.url).pathname === address.pathname) await cache.delete(old);
+    await cache.put(address, new Response(whole));
+  };
+  if (cache) storing.push(store().catch(() => {})); // A full disk only means that it comes again next time
   return new Uint8Array(await whole.arrayBuffer());
 };
 const unpacked = async (bytes) => (bytes[0] === 0x1f && bytes[1] === 0x8b // A server may have done it
@@ -140,7 +144,7 @@ const take = async ({ data: { id, bytes, place, head } }) => {
   try {
     if (!session) {
       await load(place, (share) => postMessage({ share }));
-      postMessage({ loaded: true });
+      Promise.all(storing).then(() => postMessage({ loaded: true }));
     }
     if (head) layers = head; // One that was taught in the page
     if (bytes) postMessage({ id, ...await answer(bytes) });
