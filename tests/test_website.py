@@ -242,7 +242,7 @@ def test_front_end_files_are_listed_with_the_licences_they_have():
 
 
 def test_models_answer_in_the_pages_of_three_apps(visit, base):
-    "Nothing large is fetched before a photo is given; the body is fetched once for all three, and for the home page, which has samples, too"
+    "Nothing large is fetched before a photo is given; the body is fetched once for all three, and for the home page with its samples"
     from fastbook_notes.apps.picture_app import package_photos
     page, asked = visit('index.html'), []
     page.on('request', lambda request: asked.append(request.url.rpartition('/')[2].partition('?')[0]))
@@ -488,7 +488,8 @@ SEARCHES = {
     'confsion matrx': 'pet_breeds.html#where-it-errs', 'overfiting': 'intro.html#overfitting',
     'datablok': 'multicat.html#multicat_datablock',
     'how do I resume training?': 'models/checkpoints.html', 'what is a heatmap': 'models/predictor.html#class_activation_map',
-    'gradiant descent': 'mnist_basics.html#the-learning-rate', 'read an excel file': 'data/tables.html#read_table', 'mAP': 'multicat.html',
+    'gradiant descent': 'mnist_basics.html#the-learning-rate',
+    'data augmentation': 'production.html#one-picture-many-times', 'read an excel file': 'data/tables.html#read_table', 'mAP': 'multicat.html',
     'crossentropy': 'pet_breeds.html#cross_entropy', 'cat_or_dog': 'intro.html#cat_or_dog', 'how to install': 'index.html',
     'several labels in a picture': 'multicat.html', 'softmax': 'pet_breeds.html#softmax',
     'Predictor.prepare': 'models/predictor.html#predictor.prepare', 'ROC': 'multicat.html#the-threshold', 'resnet': 'models/backbones.html',

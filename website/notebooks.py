@@ -332,7 +332,7 @@ def stage_notebook(page:Notebook, processed:Path, folder:Path, opening:str=''): 
             cells[-1]['source'] += '\n' + text.removeprefix(IMPORTS)
             continue
         if page.label == 'App' and page.models and cell['cell_type'] == 'code': # Its one line of code is in the notebook, and in the box below
-            shown = [output['data']['text/markdown'] for output in cell['outputs'] if 'text/markdown' in output.get('data', {})]
+            shown = [data['text/markdown'] for output in cell['outputs'] if 'text/markdown' in (data := output.get('data', {}))]
             cell, text = {'cell_type': 'markdown', 'id': cell['id']}, '\n\n'.join(shown)
         kept = {key: value for key, value in cell.items() if key in ('id', 'cell_type', 'outputs', 'execution_count')}
         cells.append({**kept, 'metadata': {}, 'source': text})

@@ -90,7 +90,7 @@ def overviews(pages:list[Notebook], folder:Path) -> dict[str, str]: # Markdown b
     rooms = {label: [page for page in pages if page.label == label] for label in labels}
     tools = '\n\n'.join(f'## {label}\n\n{cards(inside, folder)}' for label, inside in rooms.items() if inside)
     made = {'all-chapters.md': ('Chapters', 'Six chapters, each a notebook, shown as it ran', cards(chapters, folder)),
-            'all-apps.md': ('Apps', 'Prototypes that grow from the chapters, to use in the page or on your own machine', cards(apps, folder)),
+            'all-apps.md': ('Apps', 'Prototypes that grow from the chapters, in the page or on your own machine', cards(apps, folder)),
             'all-tools.md': ('Tools', 'What the chapters and apps are built on, by room', tools)}
     return {name: f'---\ntitle: {title}\ndescription: {about}\ntoc: false\n---\n\n{text}\n'
             for name, (title, about, text) in made.items()}
@@ -104,7 +104,8 @@ def home(pages:list[Notebook], folder:Path) -> str: # Markdown, '' for a site wi
     if not view or not chapters: return ''
     live = f'::: {{.live-widget data-model="{view}" data-models="{pad.states}"}}\n{raw(first_picture(pad, folder))}\n:::'
     photo = '::: {.answering data-folder="assets/answering/cat_or_dog/"}\nIt needs a browser with JavaScript.\n:::'
-    return (f'## Show it a photo\n\nCat or dog? A model answers in this page. You can also [teach one](apps/pages/teach.ipynb) what you like.\n\n{photo}\n\n'
+    asked = 'Cat or dog? A model answers in this page. You can also [teach one](apps/pages/teach.ipynb) what you like.'
+    return (f'## Show it a photo\n\n{asked}\n\n{photo}\n\n'
             f'## Draw a digit\n\nTwo models from [chapter 4](mnist_basics.ipynb) answer, in this page.\n\n{live}\n\n'
             f'## Six chapters\n\n{cards(chapters, folder)}')
 

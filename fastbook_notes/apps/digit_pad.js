@@ -144,7 +144,7 @@ function render({ model, el }) {
   const showLinear = () => { // The weights, or each times its pixel
     const { title, classes, layers: [layer] } = models.find((m) => m.game === game && m.layers.length === 1), single = layer.outputs === 1, [one, other] = classes, times = multiply.checked;
     const values = Array.from({ length: layer.outputs }, (_, o) => column(layer, o).map((w, i) => times ? w * picture[i] : w)), most = times ? largest(values.flat()) : undefined;
-    const sum = (o) => times ? ` ${short(values[o].reduce((a, b) => a + b, layer.bias[o]))}` : "";
+    const sum = (o) => times ? `: ${short(values[o].reduce((a, b) => a + b, layer.bias[o]))}` : "";
     linear.replaceChildren(make("h3", { textContent: `The weights of ${title}${times ? ", times this drawing" : ""}` }),
       make("p", { className: "soft", textContent: `${single ? `Blue pixels speak for a ${one}, red ones for a ${other}.` : "Blue pixels speak for a digit, red ones against it."}${times ? " Below each picture, the sum of its products and the bias: the activation." : ""}` }),
       tiles(single ? 140 : 96, values.map((v, o) => tile(v, `${single ? `${one} or ${other}` : classes[o]}${sum(o)}`, most))));

@@ -36,7 +36,7 @@ function render({ model, el }) {
   const asImage = (buffer, type, properties) => make("img", { src: URL.createObjectURL(new Blob([buffer], { type })), ...properties });
   const drawn = (buffer, type, properties) => { // A browser keeps what it has decoded for an image long after the image; of a canvas, nothing
     const canvas = make("canvas", { width: 0, height: 0, ...properties });
-    createImageBitmap(new Blob([buffer], { type })).then((picture) => {
+    canvas.shown = createImageBitmap(new Blob([buffer], { type })).then((picture) => {
       Object.assign(canvas, { width: picture.width, height: picture.height }).getContext("2d").drawImage(picture, 0, 0);
       picture.close();
     });
@@ -188,7 +188,7 @@ function render({ model, el }) {
       made.splice(MOST_SHOWN).forEach(forget);
       kept.hidden = controls.hidden = false;
       count();
-      if (!waiting.size) answer.scrollIntoView({ block: "nearest" });
+      if (!waiting.size) answer.querySelector("canvas").shown.then(() => answer.scrollIntoView({ block: "nearest" }));
     }
     if (waiting.size) busy();
     else say(content.kind === "answer" ? `${name}: ${made[0].querySelector("h3").textContent}` : "Ready.");

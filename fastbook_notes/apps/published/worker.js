@@ -110,8 +110,12 @@ const shown = (bitmap) => {
 };
 const heat = (map) => {
   const { data } = resample(map, [map.width, map.height].map((n) => filtered(n, SIDE, "bicubic"))), context = glows(SIDE, SIDE);
-  const image = context.createImageData(SIDE, SIDE);
-  data.forEach((v, i) => image.data.set([255, 200 * (1 - v / 255), 0, 190 * v / 255], 4 * i));
+  const image = context.createImageData(SIDE, SIDE), pixels = image.data;
+  for (let i = 0, at = 0; i < data.length; i++, at += 4) {
+    pixels[at] = 255;
+    pixels[at + 1] = 200 * (1 - data[i] / 255);
+    pixels[at + 3] = 190 * data[i] / 255;
+  }
   context.putImageData(image, 0, 0);
   return context.canvas.convertToBlob({ type: "image/png" });
 };
