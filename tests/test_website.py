@@ -489,7 +489,8 @@ SEARCHES = {
     'datablok': 'multicat.html#multicat_datablock',
     'how do I resume training?': 'models/checkpoints.html', 'what is a heatmap': 'models/predictor.html#class_activation_map',
     'gradiant descent': 'mnist_basics.html#the-learning-rate',
-    'data augmentation': 'production.html#one-picture-many-times', 'read an excel file': 'data/tables.html#read_table', 'mAP': 'multicat.html',
+    'data augmentation': 'production.html#one-picture-many-times',
+    'read an excel file': 'data/tables.html#read_table', 'mAP': 'multicat.html',
     'crossentropy': 'pet_breeds.html#cross_entropy', 'cat_or_dog': 'intro.html#cat_or_dog', 'how to install': 'index.html',
     'several labels in a picture': 'multicat.html', 'softmax': 'pet_breeds.html#softmax',
     'Predictor.prepare': 'models/predictor.html#predictor.prepare', 'ROC': 'multicat.html#the-threshold', 'resnet': 'models/backbones.html',
@@ -806,7 +807,7 @@ def test_photos_are_dropped_and_pasted_into_a_class(teaching):
 def test_leaving_asks_before_photos_are_lost(teaching):
     "Not after the model was taken home, and again after a change"
     page, asked, closed = teaching, [], []
-    page.on('close', closed.append)
+    page.on('close', lambda page: closed.append(page))
 
     def leave(answer):
         page.once('dialog', lambda dialog: (asked.append(dialog.type), getattr(dialog, answer)()))

@@ -331,9 +331,10 @@ def stage_notebook(page:Notebook, processed:Path, folder:Path, opening:str=''): 
         if cells and text.startswith(IMPORTS) and cells[-1]['source'].startswith(IMPORTS): # They open together
             cells[-1]['source'] += '\n' + text.removeprefix(IMPORTS)
             continue
-        if page.label == 'App' and page.models and cell['cell_type'] == 'code': # Its one line of code is in the notebook, and in the box below
+        if page.label == 'App' and page.models and cell['cell_type'] == 'code': # Its one line of code is in the notebook
             shown = [data['text/markdown'] for output in cell['outputs'] if 'text/markdown' in (data := output.get('data', {}))]
-            cell, text = {'cell_type': 'markdown', 'id': cell['id']}, '\n\n'.join(shown)
+            heading = [raw('<h2 class="visually-hidden">The app</h2>')]*bool(shown) # For whoever goes from heading to heading
+            cell, text = {'cell_type': 'markdown', 'id': cell['id']}, '\n\n'.join(heading + shown)
         kept = {key: value for key, value in cell.items() if key in ('id', 'cell_type', 'outputs', 'execution_count')}
         cells.append({**kept, 'metadata': {}, 'source': text})
     def added(at, *texts):
