@@ -489,7 +489,7 @@ SEARCHES = {
     'datablok': 'multicat.html#multicat_datablock',
     'how do I resume training?': 'models/checkpoints.html', 'what is a heatmap': 'models/predictor.html#class_activation_map',
     'gradiant descent': 'mnist_basics.html#the-learning-rate',
-    'data augmentation': 'production.html#one-picture-many-times',
+    'data augmentation': 'production.html#one-picture-many-times', 'gradient descent': 'mnist_basics.html#the-learning-rate',
     'read an excel file': 'data/tables.html#read_table', 'mAP': 'multicat.html',
     'crossentropy': 'pet_breeds.html#cross_entropy', 'cat_or_dog': 'intro.html#cat_or_dog', 'how to install': 'index.html',
     'several labels in a picture': 'multicat.html', 'softmax': 'pet_breeds.html#softmax',

@@ -55,7 +55,7 @@
     const queries = wanted.map((word) => ({ combineWith: "OR", queries: [word, ...alike.filter((same) => same.includes(word)).flat().map((same) => ({ combineWith: "AND", queries: [same] }))] }));
     const parts = wanted.flatMap(tokenize), identifier = /^[\w.]*[_.][\w.]*$/;
     const weight = ({ id, score, terms }) => { // Whole words before beginnings of words and typos; headings before lists, figures' pages and code
-      const { name, href } = site.entries[id], exact = name.toLowerCase() === whole, aside = href.startsWith("exports.html") ? (exact ? 0.1 : 0.03) : href.startsWith("apps/explorables/") ? 0.05 : identifier.test(name) ? 0.7 : 1;
+      const { name, href } = site.entries[id], exact = name.toLowerCase() === whole, aside = href.startsWith("exports.html") ? (exact ? 0.05 : 0.03) : href.startsWith("apps/explorables/") ? 0.05 : identifier.test(name) ? 0.7 : 1;
       return score * aside * (exact ? 20 : 1) * 4 ** (parts.filter((part) => terms.includes(part)).length / parts.length);
     };
     const search = (combineWith) => site.search.search({ combineWith, queries }).map((hit) => [weight(hit), hit]).sort((a, b) => b[0] - a[0]).map(([, hit]) => hit);
