@@ -242,7 +242,7 @@ def test_front_end_files_are_listed_with_the_licences_they_have():
 
 
 def test_models_answer_in_the_pages_of_three_apps(visit, base):
-    "Nothing large is fetched before a photo is given; the body is fetched once for all three"
+    "Nothing large is fetched before a photo is given; the body is fetched once for all three, and for the home page with its samples"
     from fastbook_notes.apps.picture_app import package_photos
     page, asked = visit('index.html'), []
     page.on('request', lambda request: asked.append(request.url.rpartition('/')[2].partition('?')[0]))
@@ -250,12 +250,17 @@ def test_models_answer_in_the_pages_of_three_apps(visit, base):
         before = asked.count('body.onnx.gz')
         page.goto(f'{base}apps/pages/{name}.html')
         page.locator('.answering .drop').wait_for()
-        assert asked.count('body.onnx.gz') == before and page.locator('.answering img').count() == 0
+        assert asked.count('body.onnx.gz') == before and page.locator('.answering .figure-link').count() == 0
         page.locator('.answering input[type=file]').set_input_files(str(package_photos()[0]))
         page.locator('.answering .answer').wait_for(timeout=60_000)
         assert page.locator('.answering .bars li').count() == labels
         page.screenshot(path=SCREENS.parent/f'answering-{name}.png', full_page=True)
         if name != 'breeds': assert page.locator('.answer h3').inner_text().startswith('cat')
+    page.goto(base)
+    sample = page.locator('.answering .sample').first
+    assert sample.bounding_box()['y'] < 900 # On the first screen
+    sample.click()
+    assert page.locator('.answering .answer h3').inner_text(timeout=60_000).startswith('cat')
     assert asked.count('body.onnx.gz') == asked.count('ort-wasm-simd-threaded.wasm.gz') == 1 and asked.count('head.bin') == 3
 
 
@@ -483,7 +488,9 @@ SEARCHES = {
     'confsion matrx': 'pet_breeds.html#where-it-errs', 'overfiting': 'intro.html#overfitting',
     'datablok': 'multicat.html#multicat_datablock',
     'how do I resume training?': 'models/checkpoints.html', 'what is a heatmap': 'models/predictor.html#class_activation_map',
-    'gradiant descent': 'mnist_basics.html#the-learning-rate', 'read an excel file': 'data/tables.html#read_table', 'mAP': 'multicat.html',
+    'gradiant descent': 'mnist_basics.html#the-learning-rate',
+    'data augmentation': 'production.html#one-picture-many-times', 'gradient descent': 'mnist_basics.html#the-learning-rate',
+    'read an excel file': 'data/tables.html#read_table', 'mAP': 'multicat.html',
     'crossentropy': 'pet_breeds.html#cross_entropy', 'cat_or_dog': 'intro.html#cat_or_dog', 'how to install': 'index.html',
     'several labels in a picture': 'multicat.html', 'softmax': 'pet_breeds.html#softmax',
     'Predictor.prepare': 'models/predictor.html#predictor.prepare', 'ROC': 'multicat.html#the-threshold', 'resnet': 'models/backbones.html',
@@ -787,15 +794,43 @@ def test_teaching_by_keyboard(teaching):
 
 
 def test_photos_are_dropped_and_pasted_into_a_class(teaching):
-    for kind in ('drop', 'paste'):
+    for kind, breed in (('drop', 'Birman'), ('paste', 'Bombay'), ('paste', 'Birman')):
         teaching.locator('.teaching .class').first.evaluate("""(place, [kind, data]) => {
             const transfer = new DataTransfer();
             transfer.items.add(new File([Uint8Array.from(data)], `${kind}.png`, { type: "image/png" }));
             const options = { bubbles: true, cancelable: true, clipboardData: transfer, dataTransfer: transfer };
             place.dispatchEvent(kind === "paste" ? new ClipboardEvent(kind, options) : new DragEvent(kind, options));
-        }""", [kind, list(drawn('Birman')['buffer'])])
+        }""", [kind, list(drawn(breed)['buffer'])])
     learned(teaching, 'cat, dog from 10 photos')
+    assert teaching.locator('.problem').all_inner_texts() == ['paste.png: the same photo is in cat already.']
     assert teaching.locator('.teaching .class').first.get_by_alt_text('drop.png').is_visible()
+
+
+def test_leaving_asks_before_photos_are_lost(teaching):
+    "Not after the model was taken home, and again after a change"
+    page, asked, closed = teaching, [], []
+    page.on('close', lambda page: closed.append(page))
+
+    def leave(answer):
+        page.once('dialog', lambda dialog: (asked.append(dialog.type), getattr(dialog, answer)()))
+        page.close(run_before_unload=True)
+
+    def change():
+        page.get_by_text('Add a class').click() # Browsers ask nothing of somebody who only looked
+        page.get_by_label('Remove the class Class 3').click()
+        learned(page, 'cat, dog from 8 photos')
+
+    leave('dismiss')
+    page.wait_for_timeout(300)
+    assert asked == ['beforeunload'] and closed == []
+    with page.expect_download(): page.get_by_text('Download the model').click()
+    change()
+    leave('dismiss')
+    page.wait_for_timeout(300)
+    assert len(asked) == 2 and closed == []
+    with page.expect_download(): page.get_by_text('Download the model').click()
+    with page.expect_event('close'): page.close(run_before_unload=True)
+    assert len(asked) == 2
 
 
 def test_a_page_that_has_learned_has_no_barriers(visit, axe):

@@ -145,7 +145,7 @@ def copy_static(folder:Path, out:Path, pages:list[Notebook]):
 def write_search_index(out:Path):
     "What is searched, and what searches, in one script, which a page opened from a folder can load too"
     found = json.loads((out/'search.json').read_text(encoding='utf-8'))
-    entries = [[e['href'], e['title'], e['section'], re.sub(r'\s+', ' ', e['text'])] for e in found]
+    entries = [[e['href'], e['title'], e['section'], re.sub(r'\s+', ' ', e['text']).removeprefix('source ')] for e in found]
     index = json.dumps(entries, ensure_ascii=False, separators=(',', ':'))
     engine = (out/'assets'/'minisearch'/'dist'/'umd'/'index.js').read_text(encoding='utf-8')
     # In a function of its own, since a page may have an AMD loader

@@ -172,9 +172,15 @@ class SourceBelowEntries(Processor):
         self.nb.cells = cells
 
 
+def is_import(node) -> bool:
+    "Whether a statement only imports, quietly or not"
+    if isinstance(node, ast.For): return all(map(is_import, node.body))
+    return isinstance(node, (ast.Import, ast.ImportFrom)) or ast.unparse(node).startswith('import_quietly(')
+
+
 def imports_only(cell) -> bool:
     body = cell.parsed_() or []
-    return bool(body) and all(isinstance(node, (ast.Import, ast.ImportFrom)) for node in body)
+    return bool(body) and all(map(is_import, body))
 
 
 def is_test(node) -> bool:

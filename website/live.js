@@ -52,7 +52,7 @@
   const addStyle = (text) => {
     if (!text || styles.has(text)) return;
     styles.add(text);
-    document.head.append(Object.assign(document.createElement("style"), { textContent: text }));
+    document.head.insertBefore(Object.assign(document.createElement("style"), { textContent: text }), document.querySelector('link[href*="answering/page.css"]')); // Which says more of the same parts
   };
   const showOurs = async (place, id) => {
     const own = model(id), made = await definition(own.get("_esm"));

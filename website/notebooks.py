@@ -74,7 +74,7 @@ class Notebook:
     def label(self) -> str:
         if self.number is not None: return f'Chapter {self.number}'
         if self.path.parent == Path('apps/pages'): return 'App'
-        elsewhere = 'All of it' if self.path.stem != 'index' else ''
+        elsewhere = 'Whole package' if self.path.stem != 'index' else ''
         return {'data': 'Data', 'models': 'Models', 'apps': 'Apps'}.get(self.path.parts[0], elsewhere)
 
     @property
@@ -125,7 +125,7 @@ def run_it(page:Notebook) -> str: # Markdown
     if line.endswith('lab') and page.label:
         parts.insert(3, f'It opens JupyterLab with a copy of all notebooks; this one is `{page.path.as_posix()}`.')
     if page.number is not None:
-        parts.append(f'With the real data in place of the sample: `{line} --data full`, or `--data` and a folder of yours.')
+        parts.append(f'With the real data in place of the sample: `{line} --data full`, or `--data` and a folder of your own.')
     if page.run: parts.append(ran_with(page))
     if page.number is None: return '\n\n'.join([*parts, ':::'])
     summary = f'Run it: <code>{line}</code> · {page.minutes} minutes to read'
@@ -308,6 +308,9 @@ def apart_from_entries(heading:str, entries:set[str]) -> str:
     return f'{heading.strip()} {{#about-{slug(found[2])}}}' if found and slug(found[2]) in entries else heading
 
 
+IMPORTS = '#| code-fold: true\n#| code-summary: "Imports"\n' # What entries.py writes before cells that only import
+
+
 def stage_notebook(page:Notebook, processed:Path, folder:Path, opening:str=''): # Markdown
     "Write a processed notebook as the renderer is to see it, behind an opening"
     notebook = json.loads((processed/page.path).read_text(encoding='utf-8'))
@@ -325,10 +328,19 @@ def stage_notebook(page:Notebook, processed:Path, folder:Path, opening:str=''): 
         if cell['cell_type'] == 'code':
             alt = fig_alt(text) or f'Figure: {first_sentence(prose)}'
             cell['outputs'] = [shown for output in cell['outputs'] if (shown := staged_output(output, alt, page, folder))]
+        if cells and text.startswith(IMPORTS) and cells[-1]['source'].startswith(IMPORTS): # They open together
+            cells[-1]['source'] += '\n' + text.removeprefix(IMPORTS)
+            continue
+        if page.label == 'App' and page.models and cell['cell_type'] == 'code': # Its one line of code is in the notebook
+            shown = [data['text/markdown'] for output in cell['outputs'] if 'text/markdown' in (data := output.get('data', {}))]
+            heading = [raw('<h2 class="visually-hidden">The app</h2>')]*bool(shown) # For whoever goes from heading to heading
+            cell, text = {'cell_type': 'markdown', 'id': cell['id']}, '\n\n'.join(heading + shown)
         kept = {key: value for key, value in cell.items() if key in ('id', 'cell_type', 'outputs', 'execution_count')}
         cells.append({**kept, 'metadata': {}, 'source': text})
-    first = '\n\n'.join(filter(None, [opening, run_it(page)]))
-    cells.insert(1 if cells and cells[0]['cell_type'] == 'raw' else 0, {'cell_type': 'markdown', 'metadata': {}, 'source': first})
+    def added(at, *texts):
+        cells.insert(at, {'cell_type': 'markdown', 'metadata': {}, 'source': '\n\n'.join(filter(None, texts))})
+    if page.label == 'App': added(len(cells), run_it(page)) # First it is tried
+    else: added(1 if cells and cells[0]['cell_type'] == 'raw' else 0, opening, run_it(page))
     write_models(page, folder)
     path = folder/page.source
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -52,7 +52,7 @@ def said(node) -> str: return (ast.get_docstring(node) or '').partition('\n')[0]
 def exports_page(pages:list[Notebook]) -> str: # Markdown
     "Every name that the package exports, with a line on each"
     text = ['---', 'title: All exports',
-            'description: Every name that `pip install fastbook-notes` brings, by the notebook that it comes from', '---']
+            'description: Every name that `pip install fastbook-notes` brings, by the notebook that defines it', '---']
     for page in pages:
         if not page.module or not module_file(page.module).exists() or not (rows := definitions(page.module)): continue
         text += ['', f'## {page.title}', '', f'`fastbook_notes.{page.module}`, made from [{page.path.as_posix()}]({page.source})', '',
@@ -86,12 +86,12 @@ def cards(pages:list[Notebook], folder:Path) -> str: # Markdown
 def overviews(pages:list[Notebook], folder:Path) -> dict[str, str]: # Markdown by file name
     "A page each for what the bar at the top names"
     chapters, apps = [page for page in pages if page.number is not None], [page for page in pages if page.label == 'App']
-    labels = 'Data', 'Models', 'Apps', 'All of it'
+    labels = 'Data', 'Models', 'Apps', 'Whole package'
     rooms = {label: [page for page in pages if page.label == label] for label in labels}
     tools = '\n\n'.join(f'## {label}\n\n{cards(inside, folder)}' for label, inside in rooms.items() if inside)
-    made = {'all-chapters.md': ('Chapters', 'Six chapters, each a notebook that ran', cards(chapters, folder)),
+    made = {'all-chapters.md': ('Chapters', 'Six chapters, each a notebook, shown as it ran', cards(chapters, folder)),
             'all-apps.md': ('Apps', 'Prototypes that grow from the chapters, in the page or on your own machine', cards(apps, folder)),
-            'all-tools.md': ('Tools', 'What chapters and apps are built on, by room', tools)}
+            'all-tools.md': ('Tools', 'What the chapters and apps are built on, by room', tools)}
     return {name: f'---\ntitle: {title}\ndescription: {about}\ntoc: false\n---\n\n{text}\n'
             for name, (title, about, text) in made.items()}
 
@@ -103,7 +103,10 @@ def home(pages:list[Notebook], folder:Path) -> str: # Markdown, '' for a site wi
     view = next((output['data'][VIEW]['model_id'] for output in pad.outputs if VIEW in output.get('data', {})), '') if pad else ''
     if not view or not chapters: return ''
     live = f'::: {{.live-widget data-model="{view}" data-models="{pad.states}"}}\n{raw(first_picture(pad, folder))}\n:::'
-    return (f'## Draw a digit\n\nTwo models from [chapter 4](mnist_basics.ipynb) answer, in this page.\n\n{live}\n\n'
+    photo = '::: {.answering data-folder="assets/answering/cat_or_dog/"}\nIt needs a browser with JavaScript.\n:::'
+    asked = 'Cat or dog? A model answers in this page. You can also [teach one](apps/pages/teach.ipynb) what you like.'
+    return (f'## Show it a photo\n\n{asked}\n\n{photo}\n\n'
+            f'## Draw a digit\n\nTwo models from [chapter 4](mnist_basics.ipynb) answer, in this page.\n\n{live}\n\n'
             f'## Six chapters\n\n{cards(chapters, folder)}')
 
 

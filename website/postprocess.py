@@ -28,6 +28,7 @@ EVERYWHERE = [
     (r'(<body[^>]*>)', r'\1' + SKIP),
 ]
 SOMEWHERE = [
+    (r'<img (?![^>]*loading=)', '<img loading="lazy" decoding="async" '), # A notebook's own pictures
     (r'<a class="sidebar-item-text sidebar-link text-start" data-bs-toggle[^>]*>(.*?)</a><a class="sidebar-item-toggle.*?</a>',
      r'<div class="sidebar-item-text sidebar-link">\1</div>'),
     (r'<nav class="page-navigation">', '<nav class="page-navigation" aria-label="Previous and next page">'),

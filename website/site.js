@@ -29,7 +29,7 @@
     + "on or our should so some than that the their them then there these they this to use using was we what when where which who why will with "
     + "without would you your").split(" "));
   const alike = [["heatmap", "heat map", "activation map", "looked"], ["accuracy", "error rate"], ["resume", "interrupted", "checkpoint"],
-    ["upload", "drop", "photo"], ["photo", "picture", "image"], ["gpu", "cuda"], ["speed", "fast", "quick", "seconds"], ["bias", "fairness", "ethics"],
+    ["upload", "drop", "photo", "camera"], ["augmentation", "augmented"], ["photo", "picture", "image"], ["gpu", "cuda"], ["speed", "fast", "quick", "seconds"], ["bias", "fairness", "ethics"],
     ["install", "pip"], ["deploy", "publish", "app"], ["lr", "learning rate"], ["map", "average precision"], ["roc", "auc", "threshold", "precision recall"], ["cam", "activation map"], ["relu", "rectified"], ["csv", "excel", "table"],
     ["multilabel", "several labels"], ["offline", "network"], ["memory", "gigabytes"], ["overfit", "overfitting"], ["dataset", "data set"]];
   const tokenize = (text) => (text.match(/[\p{L}\p{N}_.]+(\+\+)?/gu) ?? []).map((word) => word.replace(/^\.+|\.+$/g, ""))
@@ -55,8 +55,8 @@
     const queries = wanted.map((word) => ({ combineWith: "OR", queries: [word, ...alike.filter((same) => same.includes(word)).flat().map((same) => ({ combineWith: "AND", queries: [same] }))] }));
     const parts = wanted.flatMap(tokenize), identifier = /^[\w.]*[_.][\w.]*$/;
     const weight = ({ id, score, terms }) => { // Whole words before beginnings of words and typos; headings before lists, figures' pages and code
-      const { name, href } = site.entries[id], aside = href.startsWith("exports.html") ? 0.1 : href.startsWith("apps/explorables/") ? 0.05 : identifier.test(name) ? 0.7 : 1;
-      return score * aside * (name.toLowerCase() === whole ? 20 : 1) * 4 ** (parts.filter((part) => terms.includes(part)).length / parts.length);
+      const { name, href } = site.entries[id], exact = name.toLowerCase() === whole, aside = href.startsWith("exports.html") ? (exact ? 0.05 : 0.03) : href.startsWith("apps/explorables/") ? 0.05 : identifier.test(name) ? 0.7 : 1;
+      return score * aside * (exact ? 20 : 1) * 4 ** (parts.filter((part) => terms.includes(part)).length / parts.length);
     };
     const search = (combineWith) => site.search.search({ combineWith, queries }).map((hit) => [weight(hit), hit]).sort((a, b) => b[0] - a[0]).map(([, hit]) => hit);
     const all = search("AND");
@@ -80,7 +80,7 @@
     const input = box.querySelector("input"), list = box.querySelector("ul"), status = box.querySelector('[role="status"]');
     let chosen = -1;
     const items = () => [...list.children];
-    const close = () => { list.hidden = true; input.setAttribute("aria-expanded", "false"); input.removeAttribute("aria-activedescendant"); chosen = -1; };
+    const close = () => { list.hidden = true; box.classList.remove("nothing"); input.setAttribute("aria-expanded", "false"); input.removeAttribute("aria-activedescendant"); chosen = -1; };
     const choose = (i) => {
       chosen = i;
       items().forEach((item, n) => item.setAttribute("aria-selected", String(n === i)));
@@ -104,7 +104,7 @@
         return item;
       }));
       status.textContent = found.length ? `${found.length} found` : `Nothing found for ${query}`;
-      list.hidden = !found.length; input.setAttribute("aria-expanded", String(found.length > 0)); choose(found.length ? 0 : -1);
+      list.hidden = !found.length; box.classList.toggle("nothing", !found.length); input.setAttribute("aria-expanded", String(found.length > 0)); choose(found.length ? 0 : -1);
     };
     input.addEventListener("focus", loadIndex);
     input.addEventListener("input", show);

@@ -77,11 +77,11 @@ export const pictureOf = (strokes) => { // Strokes of [x, y] from 0 to 1, scaled
   return centred(Float64Array.from({ length: side * side }, (_, i) => data[4 * i + 3] / 255), side, side);
 };
 
-const weightPicture = (layer, output, label) => {
-  const values = Array.from({ length: SIDE * SIDE }, (_, i) => layer.weights[i * layer.outputs + output]), most = Math.max(...values.map(Math.abs)) || 1;
-  const canvas = make("canvas", { className: "pixels", attributes: { role: "img", "aria-label": label } });
-  return paint(canvas, SIDE, SIDE, (i) => diverging(values[i] / most));
-};
+const column = ({ weights, outputs }, output) => Array.from({ length: SIDE * SIDE }, (_, i) => weights[i * outputs + output]);
+const largest = (values) => values.reduce((most, v) => Math.max(most, Math.abs(v)), 0) || 1;
+const tile = (values, title, most = largest(values)) => make("figure", {},
+  paint(make("canvas", { className: "pixels", attributes: { role: "img", "aria-label": `Weights ${title}` } }), SIDE, SIDE, (i) => diverging(values[i] / most)),
+  make("figcaption", { textContent: title }));
 
 function render({ model, el }) {
   const models = unpack(model.get("models"), asBytes(model.get("weights"))), examples = asBytes(model.get("examples"));
@@ -93,7 +93,9 @@ function render({ model, el }) {
   const seen = make("canvas", { className: "seen pixels", attributes: { role: "img", "aria-label": "The 28 by 28 pixels that the models see" } });
   const undo = make("button", { type: "button", textContent: "Undo" }), clear = make("button", { type: "button", textContent: "Clear" });
   const example = make("button", { type: "button", textContent: "Show a real one" });
-  const said = make("p", { className: "spoken", attributes: { role: "status" } }), results = make("div", { className: "results" }), weights = make("div", { className: "weights" });
+  const said = make("p", { className: "spoken", attributes: { role: "status" } }), results = make("div", { className: "results" });
+  const linear = make("section", {}), hidden = make("details", {}), multiply = make("input", { type: "checkbox" });
+  const weights = make("div", { className: "weights" }, linear, make("label", { className: "choice" }, multiply, "Multiply by the pixels of this drawing"), hidden);
   const name = numbered("game"), choices = games.map((title) => {
     const input = make("input", { type: "radio", name, value: title, checked: title === game });
     input.onchange = () => { game = title; model.set("game", game); model.save_changes(); showWeights(); update(true); };
@@ -126,6 +128,7 @@ function render({ model, el }) {
     const answers = models.filter((m) => m.game === game).map((m) => ({ m, shares: empty ? m.classes.map(() => 0) : probabilities(m, picture) }));
     results.replaceChildren(...answers.map(({ m, shares }) => make("section", { className: "model", dataset: { model: m.name } },
       make("h3", { textContent: m.title }), bars(m.classes.map((label, i) => [label, shares[i]])), make("p", { className: "soft", textContent: m.note }))));
+    if (multiply.checked) showLinear();
     if (finished) said.textContent = empty ? "The pad is empty." : answers.map(({ m, shares }) => { const best = Math.max(...shares); return `${m.title}: ${m.classes[shares.indexOf(best)]}, ${percent(best)}`; }).join("; ");
   };
   const update = (finished) => {
@@ -137,15 +140,20 @@ function render({ model, el }) {
     undo.disabled ||= real;
     if (finished) { model.set("drawn", new DataView(Uint8Array.from(picture, (v) => Math.round(255 * v)).buffer)); model.save_changes(); }
   };
+  const tiles = (size, all) => make("div", { className: "tiles", style: { gridTemplateColumns: `repeat(${size < 60 ? "auto-fill" : Math.min(5, all.length)}, minmax(0, ${size}px))` } }, ...all);
+  const showLinear = () => { // The weights, or each times its pixel
+    const { title, classes, layers: [layer] } = models.find((m) => m.game === game && m.layers.length === 1), single = layer.outputs === 1, [one, other] = classes, times = multiply.checked;
+    const values = Array.from({ length: layer.outputs }, (_, o) => column(layer, o).map((w, i) => times ? w * picture[i] : w)), most = times ? largest(values.flat()) : undefined;
+    const sum = (o) => times ? `: ${short(values[o].reduce((a, b) => a + b, layer.bias[o]))}` : "";
+    linear.replaceChildren(make("h3", { textContent: `The weights of ${title}${times ? ", times this drawing" : ""}` }),
+      make("p", { className: "soft", textContent: `${single ? `Blue pixels speak for a ${one}, red ones for a ${other}.` : "Blue pixels speak for a digit, red ones against it."}${times ? " Below each picture, the sum of its products and the bias: the activation." : ""}` }),
+      tiles(single ? 140 : 96, values.map((v, o) => tile(v, `${single ? `${one} or ${other}` : classes[o]}${sum(o)}`, most))));
+  };
+  multiply.onchange = showLinear;
   const showWeights = () => {
-    const here = models.filter((m) => m.game === game), linear = here.find((m) => m.layers.length === 1), deep = here.find((m) => m.layers.length > 1);
-    const tiles = (layer, size, titles) => make("div", { className: "tiles", style: { gridTemplateColumns: `repeat(${size < 60 ? "auto-fill" : Math.min(5, layer.outputs)}, minmax(0, ${size}px))` } }, ...Array.from({ length: layer.outputs }, (_, o) =>
-      make("figure", {}, weightPicture(layer, o, `Weights ${titles(o)}`), make("figcaption", { textContent: titles(o) }))));
-    weights.replaceChildren(
-      linear ? make("section", {}, make("h3", { textContent: `The weights of ${linear.title}` }),
-        make("p", { className: "soft", textContent: linear.layers[0].outputs === 1 ? `Blue pixels speak for a ${linear.classes[0]}, red ones for a ${linear.classes[1]}.` : "Blue pixels speak for a digit, red ones against it." }),
-        tiles(linear.layers[0], linear.layers[0].outputs === 1 ? 140 : 96, (o) => linear.layers[0].outputs === 1 ? `${linear.classes[0]} or ${linear.classes[1]}` : linear.classes[o])) : null ?? "",
-      deep ? make("details", {}, make("summary", { textContent: `The ${deep.layers[0].outputs} hidden units of ${deep.title}` }), tiles(deep.layers[0], 56, (o) => `${o + 1}`)) : "");
+    const deep = models.find((m) => m.game === game && m.layers.length > 1), units = deep?.layers[0].outputs;
+    showLinear();
+    hidden.replaceChildren(...deep ? [make("summary", { textContent: `The ${units} hidden units of ${deep.title}` }), tiles(56, Array.from({ length: units }, (_, o) => tile(column(deep.layers[0], o), `${o + 1}`)))] : []);
   };
 
   // ---- mouse, finger, pen
@@ -201,8 +209,8 @@ function render({ model, el }) {
 
   el.append(make("div", { className: "notes-app digit-pad" },
     make("fieldset", { hidden: games.length < 2 }, make("legend", { textContent: "Which digits" }), make("div", { className: "row" }, ...choices)),
-    make("div", { className: "columns" },
-      make("div", {}, pad, make("div", { className: "row under" }, undo, clear, example)),
+    make("div", { className: "board" },
+      make("div", { className: "drawing" }, pad, make("div", { className: "row under" }, undo, clear, example)),
       make("figure", { className: "sight" }, seen, make("figcaption", { textContent: "What the models see: 28 × 28 pixels, scaled and centred as in MNIST" })),
       results),
     weights, said));

@@ -49,7 +49,8 @@ const svg = (tag, attributes, ...children) => {
   return made;
 };
 const minus = (text) => `${text}`.replace("-", "−");
-const short = (v) => minus(Math.abs(v) < 1000 ? v.toFixed(2) : v.toExponential(1).replace("e+", " · 10^"));
+const powers = (text) => text.replace(/e\+?(-?\d+)/, (_, power) => ` · 10${[...power].map((c) => c === "-" ? "⁻" : "⁰¹²³⁴⁵⁶⁷⁸⁹"[c]).join("")}`); // Of ten
+const short = (v) => minus(powers(Math.abs(v) < 1000 ? v.toFixed(2) : v.toExponential(1)));
 const ticks = (low, high) => {
   const size = 10 ** Math.floor(Math.log10(high - low)), gap = (high - low) / size > 5 ? 2 * size : (high - low) / size > 2 ? size : size / 2;
   return Array.from({ length: 20 }, (_, i) => (Math.ceil(low / gap) + i) * gap).filter((v) => v <= high + gap / 1e6);

@@ -23,20 +23,20 @@ function render({ model, el }) {
   const shoot = matchMedia("(pointer: coarse)").matches ? make("label", { className: "button" }, camera, "Take a photo") : null;
   const limits = words.limits ?? "Large ones are made smaller first. They stay in memory and are forgotten after the answer.", mostBytes = words.mostBytes ?? MOST_BYTES;
   const drop = make("div", { className: "drop panel" }, pick, shoot, make("span", { className: "soft", textContent: "or drop or paste them here" }),
-    make("span", { className: "soft limits", textContent: `At most ${MOST_FILES} at a time; the last ${MOST_SHOWN} answers are shown, and the table has all. ${limits}` }));
+    make("span", { className: "soft limits", textContent: `At most ${MOST_FILES} at a time. ${limits}` }));
   const hint = make("p", { className: "soft hint", textContent: "Or try one of these:" }), samples = make("div", { className: "samples" });
   const problems = make("div", { className: "problems", attributes: { role: "alert" } });
   const state = make("p", { className: "state", attributes: { role: "status" }, textContent: "Starting …" });
-  const results = make("div", { className: "answers" }), about = make("p", { className: "soft about" }), controls = make("div", { className: "controls" });
+  const results = make("div", { className: "answers" }), about = make("p", { className: "soft about" }), controls = make("div", { className: "controls", hidden: true });
   const clear = button("Clear the answers"), save = button("Save as a table"), judged = make("p", { className: "counted soft", attributes: { role: "status" } });
-  const kept = make("div", { className: "kept", hidden: true }, make("div", { className: "row" }, save, clear), judged);
+  const kept = make("div", { className: "kept", hidden: true }, make("div", { className: "row" }, save, clear), judged, make("p", { className: "soft", textContent: `The last ${MOST_SHOWN} answers are shown; the table has all, with what you said. A reload forgets them.` }));
 
   const say = (text) => { state.textContent = text; };
   const problem = (name, text) => { problems.append(make("p", { className: "problem" }, make("strong", { textContent: name }), `: ${text}`)); while (problems.children.length > MOST_FILES + 1) problems.firstChild.remove(); };
   const asImage = (buffer, type, properties) => make("img", { src: URL.createObjectURL(new Blob([buffer], { type })), ...properties });
   const drawn = (buffer, type, properties) => { // A browser keeps what it has decoded for an image long after the image; of a canvas, nothing
     const canvas = make("canvas", { width: 0, height: 0, ...properties });
-    createImageBitmap(new Blob([buffer], { type })).then((picture) => {
+    canvas.shown = createImageBitmap(new Blob([buffer], { type })).then((picture) => {
       Object.assign(canvas, { width: picture.width, height: picture.height }).getContext("2d").drawImage(picture, 0, 0);
       picture.close();
     });
@@ -59,9 +59,9 @@ function render({ model, el }) {
   const upload = async (files) => {
     problems.replaceChildren();
     if (!files.length) { problem("What was dropped", "it isn't a file; save the picture first, then choose it."); return; }
-    if (files.length > MOST_FILES) { problem(`${files.length} files`, `at most ${MOST_FILES} are looked at in one go; choose fewer.`); return; }
+    if (files.length > MOST_FILES) problem(`${files.length} files`, `at most ${MOST_FILES} are taken at a time, so the last ${files.length - MOST_FILES} were left out; give it those next.`);
     const round = rounds; // Clearing the answers drops what still waits
-    for (const file of files) {
+    for (const file of files.slice(0, MOST_FILES)) {
       if (round !== rounds) return;
       let sent = file;
       if (file.size > mostBytes) {
@@ -85,7 +85,7 @@ function render({ model, el }) {
     upload(files);
   };
   document.addEventListener("paste", paste);
-  clear.onclick = () => { rounds += 1; waiting.clear(); made.splice(0).forEach(forget); answered.length = 0; kept.hidden = true; problems.replaceChildren(); say("Ready."); };
+  clear.onclick = () => { rounds += 1; waiting.clear(); made.splice(0).forEach(forget); answered.length = 0; kept.hidden = controls.hidden = true; problems.replaceChildren(); say("Ready."); };
 
   // ---- what becomes of the answers: they can be corrected, counted and saved
   const answered = []; // { name, pairs, neither, right }, the oldest first; also of those whose cards have gone
@@ -93,7 +93,7 @@ function render({ model, el }) {
   const given = (a) => table ? a.pairs.filter(([, share]) => share > threshold()).map(([label]) => label).join(" ") : likeliest(a);
   const count = () => {
     const told = answered.filter((a) => a.right), right = told.filter((a) => a.right === (table ? "right" : a.neither ? "something else" : likeliest(a))).length;
-    judged.textContent = told.length ? `You have judged ${told.length} of ${answered.length}: ${right} right (${Math.round(100 * right / told.length)}%).` : "Say what is right beside each answer to count the errors.";
+    judged.textContent = told.length ? `You have judged ${told.length} of ${answered.length}: ${right} right (${Math.round(100 * right / told.length)}%).` : "To count the errors, say beside each answer what is right.";
   };
   const correction = (answer) => {
     const id = numbered("right"), labels = table ? ["right", "wrong"] : [...answer.pairs.map(([label]) => label), "something else"];
@@ -143,7 +143,7 @@ function render({ model, el }) {
     const row = table.reduce((a, b) => Math.abs(b[0] - threshold()) < Math.abs(a[0] - threshold()) ? b : a);
     const [precision, recall] = row.slice(1).map((v) => v === null ? "not defined" : percent(v));
     slider.nextElementSibling.textContent = threshold().toFixed(2);
-    controls.querySelector(".measures").textContent = row[2] === null ? "The precision and recall of this model were not measured." : `At this threshold, of the labels that were named on validation data ${precision} were right (precision), and of those that were there ${recall} were named (recall).`;
+    controls.querySelector(".measures").textContent = row[2] === null ? "The precision and recall of this model were not measured." : `On validation data at this threshold, ${precision} of the labels that were named were right (precision), and ${recall} of those that were there were named (recall).`;
     made.forEach(accept);
   };
   const showControls = (content) => {
@@ -186,8 +186,9 @@ function render({ model, el }) {
       made.unshift(answer);
       if (table) accept(answer);
       made.splice(MOST_SHOWN).forEach(forget);
-      kept.hidden = false;
+      kept.hidden = controls.hidden = false;
       count();
+      if (!waiting.size) answer.querySelector("canvas").shown.then(() => answer.scrollIntoView({ block: "nearest" }));
     }
     if (waiting.size) busy();
     else say(content.kind === "answer" ? `${name}: ${made[0].querySelector("h3").textContent}` : "Ready.");

@@ -59,7 +59,7 @@ def body_graph(
 # %% ../../nbs/apps/publishing.ipynb #e5df4726
 KINDS = ('float32', 'float16', 'int8')
 FEW = 256 # Numbers; a smaller array is left as it is
-FEW_WHOLE, TOGETHER = 40_000, 8 # Numbers; a smaller array isn't made whole numbers, and so many have one scale
+FEW_WHOLE, TOGETHER = 200_000, 4 # Numbers; a smaller array isn't made whole numbers, and so many have one scale
 
 def _packed(
     weight:TensorProto, # float32
@@ -235,10 +235,9 @@ def page_description(
 ) -> dict: # For `model.json`
     "What the page has to know of a model"
     guide, described, (pools, steps) = Guide(predictor), predictor.description, head_steps(predictor.parts[1])
-    always = '' if predictor.several or neither else ' It always answers with one of its classes, also when a photo shows none of them.'
+    always = '' if predictor.several or neither else ' It always answers with one of its classes, even when a photo shows none of them.'
     words = dict(app=title, pick='Choose photos', mostBytes=200e6,
-                 limits='They stay on this device: your browser computes the answers, and nothing is uploaded. A reload forgets all of it; '
-                        'the table keeps the answers and your corrections.')
+                 limits='They stay on this device: your browser computes the answers, and nothing is uploaded.')
     note = 'This model was trained on only drawings: expect more mistakes on photos.' if guide.drawn else ''
     return dict(words=words, names=predictor.names, several=predictor.several, temperature=described.temperature, table=guide.table,
                 threshold=guide.threshold, looked=guide.looked, about=guide.about + always, note=note, pools=pools,

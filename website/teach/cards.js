@@ -3,7 +3,7 @@ import { button, count, make, text } from "./parts.js";
 
 const MOST_PHOTOS = 50;
 
-export const classCard = ({ look, changed, problem, removed }) => {
+export const classCard = ({ look, changed, problem, removed, known }) => {
   const photos = [], thumbs = make("ul", { className: "thumbs" }), note = text("", "soft");
   const input = make("input", { type: "text", maxLength: 40, autocomplete: "off", oninput: () => changed(300) });
 
@@ -44,6 +44,8 @@ export const classCard = ({ look, changed, problem, removed }) => {
       const found = bytes ? await look(bytes) : { problem: "it can't be read; is it a folder?" };
       photo.file = null;
       if (!photos.includes(photo)) continue;
+      const there = found.features && known(found.features);
+      if (there) found.problem = `the same photo is in ${there} already.`; // Judged without it, the model would have seen it all the same
       if (!found.problem) { seen(photo, found); continue; }
       problem(photo.name, found.problem);
       drop(photo);

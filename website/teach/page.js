@@ -31,7 +31,7 @@ const show = async (el) => {
   };
   const removed = (card) => { cards.splice(cards.indexOf(card), 1); more.focus(); changed(); };
   const add = () => {
-    const card = classCard({ look, changed, problem, removed });
+    const card = classCard({ look, changed, problem, removed, known });
     cards.push(card);
     list.append(card.el);
     changed();
@@ -43,6 +43,8 @@ const show = async (el) => {
     await cards[i].give(await Promise.all(files.map(async (file) => new File([await fetched(file)], file))));
   })));
   const named = () => cards.map(({ input }, i) => input.value.replace(/[\p{Cc}\p{Cs}]/gu, "").trim() || `Class ${i + 1}`);
+
+  const known = (features) => named()[cards.findIndex(({ photos }) => photos.some((photo) => photo.features?.every((v, j) => v === features[j])))]; // The class of the same photo
 
   // ---- it learns whenever something has changed
   const changed = (wait = 0) => {

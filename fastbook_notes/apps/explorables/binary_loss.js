@@ -35,8 +35,7 @@ export default liveFigure("binary-loss", compute, (model) => {
       const type = get("precision"), [, digits, figures] = TYPES[type], at = get("activation"), { plain, rest, p, sum, breaks, with_logits } = found;
       const written = (v, n = figures) => {
         if (!Number.isFinite(v)) return Number.isNaN(v) ? "not a number" : v > 0 ? "∞" : "−∞";
-        const [number, power] = (v !== 0 && Math.abs(v) < 1e-4 ? v.toExponential(n - 1) : `${+v.toPrecision(n)}`).split("e");
-        return minus(+number) + (power ? ` · 10^${minus(power)}` : "");
+        return minus(powers(v !== 0 && Math.abs(v) < 1e-4 ? v.toExponential(n - 1).replace(/\.?0*e/, "e") : `${+v.toPrecision(n)}`));
       };
       const line = (name) => chart.line(GRID.map((a, i) => [a, found.curves[name][i]]).filter(([, v]) => Number.isFinite(v)), kinds[name]);
       chart.draw(`At ${at}: plain ${written(plain, 4)}, through the probability ${written(found.clamped, 4)}, with logits ${written(with_logits, 4)}`,

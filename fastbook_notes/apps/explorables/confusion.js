@@ -68,11 +68,11 @@ export default liveFigure("confusion", compute, (model) => {
       showColumn();
       draw(row, column);
       grid.setAttribute("aria-label", `Confusion matrix. Chosen: ${names[row]}, called ${names[column]}, ${count} pictures. Arrow keys choose another cell`);
-      heading.textContent = right ? `${names[row]}, named rightly: ${count}` : `${names[row]}, called ${names[column]}: ${count}`;
+      heading.textContent = right ? `${names[row]}, recognised: ${count}` : `${names[row]}, called ${names[column]}: ${count}`;
       gallery.replaceChildren(...sent.map((i) => thumb(i, `${names[row]}, called ${names[column]}`)),
         ...(sent.length < count ? [make("li", { className: "soft", textContent: `and ${count - sent.length} more` })] : []));
-      const said = `Of ${total(of_row)} pictures of ${names[row]}, ${count} ${count === 1 ? "was" : "were"} ${right ? "named rightly" : `called ${names[column]}`}; of ${total(of_column)} answers ${names[column]}, ${of_column[column]} ${of_column[column] === 1 ? "is" : "are"} right.`;
-      return `${said} Over all pictures the model was ${percent(means[0])} sure of its right answers${pairs.length ? ` and ${percent(means[1])} of its wrong ones` : ""}, on average.`;
+      const said = `Of ${total(of_row)} pictures of ${names[row]}, ${count} ${count === 1 ? "was" : "were"} ${right ? "recognised" : `called ${names[column]}`}. The model said ${names[column]} ${total(of_column)} times, ${of_column[column]} of them rightly.`;
+      return `${said} On average over all pictures, the model was ${percent(means[0])} sure of its right answers${pairs.length ? ` and ${percent(means[1])} of its wrong ones` : ""}.`;
     },
   };
 });

@@ -46,7 +46,7 @@ export default liveFigure("epoch_order", compute, (model) => {
       lines[1].setAttribute("stroke-dasharray", "7 4");
       chart.draw(orders.map((order, i) => `${order} ${short(byStep[i][step][get("measure")])}`).join(", "), chart.upright(step), ...lines, ...byStep.map((run, i) => chart.dot(step, run[step][get("measure")], ["third", "fourth"][i], 6)));
       if (!step) return `Before the first step both are the same: ${percent(called[0])} of ${targets.length} pictures are called a 3, and ${percent(accuracy[0])} are right.`;
-      return `Step ${step}. ` + orders.map((order, i) => `${order}: after a batch of ${batches[i][step - 1].map((n) => n || "no").join(" 3s and ")} 7s, ${percent(called[i])} are called a 3, ${percent(accuracy[i])} are right; at the 7s the sigmoid has ${percent(slope[i])} of its steepest slope`).join(". ") + ".";
+      return `Step ${step}. ` + orders.map((order, i) => `${order}: after a batch of ${batches[i][step - 1].map((n) => n || "no").join(" 3s and ")} 7s, ${percent(called[i])} are called a 3, ${percent(accuracy[i])} are right; for the 7s the sigmoid keeps ${percent(slope[i])} of its steepest slope`).join(". ") + ".";
     },
   };
 });

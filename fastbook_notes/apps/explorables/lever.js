@@ -12,7 +12,7 @@ export default liveFigure("lever", compute, (model) => {
   const chart = plot({ x, y: y([1]), name: "Cost of each setting of the lever; drag the lowest point" });
   chart.onDrag((at) => { // What a check costs, or else a mistake, if it is best to check so many
     const chances = model.get("chances"), { check: [, dearest], mend: [, worst] } = model.get("ranges"), k = Math.round(Math.min(n, Math.max(0, at)));
-    const chance = ((k ? chances[k - 1] : 1) + (chances[k] ?? 0)) / 2, mend = Math.min(worst, model.get("mend"), dearest / chance);
+    const chance = ((k ? chances[k - 1] : 1) + (chances[k] ?? 0)) / 2, mend = Math.min(worst, model.get("mend") || 1, dearest / chance);
     model.set({ check: Math.min(dearest, chance * mend), mend });
     model.save_changes();
   });
@@ -21,7 +21,7 @@ export default liveFigure("lever", compute, (model) => {
     show({ cost, best }, get) {
       chart.axes(x, y(cost));
       chart.draw(best === 0 ? "The cost is lowest if nothing is checked" : best === n ? "The cost falls to the end" : `The cost falls and rises; it is lowest at ${best} of ${n} answers`, chart.line(cost.map((c, i) => [i, c])), chart.upright(best), chart.dot(best, cost[best], "second", 6));
-      const what = best === 0 ? "Check nothing" : best === n ? "Check everything" : best === 1 ? `Check only the most doubtful of ${n}` : `Check the ${best} most doubtful of ${n}`;
+      const what = best === 0 ? "Check nothing" : best === n ? "Check everything" : best === 1 ? `Check only the most doubtful of ${n} answers` : `Check the ${best} most doubtful of ${n} answers`;
       return `${what}: that costs ${minutes(cost[best])} in all. Checking none would cost ${minutes(cost[0])}, checking all ${minutes(cost[n])}.`;
     },
   };

@@ -22,12 +22,12 @@ export default liveFigure("loop", compute, (model) => {
     parts: [make("div", { className: "columns" }, map.figure, make("div", {}, chart.figure, legend(["first", asBias ? "the bias" : "the share"], ["soft", asBias ? "the factor of the first rounds, kept up" : "what visitors like"]).el)),
       slider(model, "strength", "Preference", { step: 0.05 }), slider(model, "explore", "Shown by chance", { step: 0.01, show: per })],
     show({ share, bias, built_in, measured }, get) {
-      const strength = get("strength"), explore = get("explore"), still = Math.abs(built_in - 1) < 0.01, way = still ? "there it hardly changes" : built_in > 1 ? "there it grows" : "there it shrinks";
+      const strength = get("strength"), explore = get("explore"), still = Math.abs(built_in - 1) < 0.01, way = still ? "it hardly changes" : built_in > 1 ? "it grows" : "it shrinks";
       const values = asBias ? bias.map((b) => Math.max(b, 1e-6)) : share, aside = asBias ? chart.line(share.map((_, i) => [i, Math.max(1e-6, bias[0] * measured ** i)]), "soft") : chart.across(0.5);
-      map.draw(`A preference of ${short(strength)} with ${per(explore)} by chance; with a bias near zero, ${way}`, grows, map.line(edge, "second"), map.text(0.2 * most, strong - 0.12 * (strong - weak), "grows"), map.text(0.7 * most, weak + 0.1 * (strong - weak), "shrinks"), map.dot(explore, strength, "first", 8));
+      map.draw(`A preference of ${short(strength)} with ${per(explore)} by chance; a small bias: ${way}`, grows, map.line(edge, "second"), map.text(0.2 * most, strong - 0.12 * (strong - weak), "grows"), map.text(0.7 * most, weak + 0.1 * (strong - weak), "shrinks"), map.dot(explore, strength, "first", 8));
       chart.draw(`From ${short(values[0])} to ${short(values.at(-1))}`, aside, chart.line(values.map((v, i) => [i, v])), ...values.map((v, i) => chart.dot(i, v, "first", 3.5)));
       const end = asBias ? `This one began at ${bias[0].toPrecision(2)}; measured over the first three rounds, its factor is ${short(measured)}; after ${rounds} rounds the bias is ${bias.at(-1) < 0.0005 ? "below 0.001" : bias.at(-1).toPrecision(2)}.` : `After ${rounds} rounds the share of cats is ${percent(share.at(-1))}.`;
-      return `A preference of ${short(strength)}, in the ${per(1 - explore)} of the decisions that the system makes, multiplies a bias near zero by ${short(built_in)} in each round: ${way}. ${end}`;
+      return `A preference of ${short(strength)}, in the ${per(1 - explore)} of decisions that aren't left to chance, multiplies a small bias by ${short(built_in)} in each round: ${way}. ${end}`;
     },
   };
 });

@@ -51,7 +51,7 @@ export default liveFigure("overfitting", compute, (model) => {
       chart.axes(x, y(Math.max(...training, ...validation)));
       chart.draw(`The training loss falls to ${short(training.at(-1))}; the validation loss ${turned ? `is lowest after epoch ${best} and rises to` : "still falls, to"} ${short(validation.at(-1))}`,
         ...curve(training, "first"), ...curve(validation, "second"), ...turned ? [chart.upright(best), chart.dot(best, validation[best - 1], "second", 6)] : []);
-      const wrong = Math.floor(get("wrong") * n / 100), labels = `${wrong || "None"} of the ${n} training labels ${wrong === 1 ? "is" : "are"} wrong, and the head contradicts ${missed || "none"} of the ${n}`;
+      const wrong = Math.floor(get("wrong") * n / 100), labels = `${wrong || "None"} of the ${n} training labels ${wrong === 1 ? "is" : "are"} wrong, and the head disagrees with ${missed || "none"} of the ${n}`;
       return turned ? `The validation loss turned after epoch ${best}, while the training loss kept falling. ${labels}. It gets ${share(missed_now)} of the validation pictures wrong; at the turn, it got ${share(missed_then)} wrong.`
         : `After ${epochs} ${epochs === 1 ? "epoch" : "epochs"} the validation loss has not turned. ${labels}. It gets ${share(missed_now)} of the validation pictures wrong.`;
     },

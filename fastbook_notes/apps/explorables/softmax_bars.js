@@ -14,7 +14,7 @@ export default liveFigure("softmax-bars", compute, (model) => {
   const names = model.get("names"), settings = ["first", "second", "third", "fourth"], limit = Math.log(3.4028234e38);
   const one = (v) => minus(v.toFixed(1)), x = (show) => ({ from: -0.5, to: 3.5, label: "", marks: [0, 1, 2, 3], show });
   const reach = (get) => { // Room for every activation at this scale and offset, and for the words at the limit
-    const top = Math.max(1, get("offset") + 5 * get("scale"));
+    const top = 1.12 * Math.max(1, get("offset") + 5 * get("scale"));
     return { from: Math.min(0, get("offset") - 5 * get("scale")), to: top < limit ? top : Math.max(top, 1.12 * limit), label: "activation" };
   };
   const left = plot({ x: x((i) => names[i]), y: reach((name) => model.get(name)), name: "Activations: drag the bars", height: 250 });
@@ -30,21 +30,21 @@ export default liveFigure("softmax-bars", compute, (model) => {
   const words = Object.fromEntries(names.map((name, i) => [i, name]));
   return {
     parts: [make("div", { className: "columns" }, left.figure, right.figure), make("div", { className: "columns" },
-      make("div", {}, slider(model, "scale", "Scale: multiplies all", { step: 0.05 }), slider(model, "offset", "Offset: added to all", { step: 0.5, show: one })),
+      make("div", {}, slider(model, "scale", "Scale (times)", { step: 0.05 }), slider(model, "offset", "Offset (plus)", { step: 0.5, show: one })),
       make("div", {}, ...settings.map((name, i) => slider(model, name, names[i], { step: 0.1, show: one })))),
     choices(model, "right", "The right class, whose probability makes the loss", words)],
     show({ activations, probabilities, plain, overflows, loss }, get) {
-      left.axes(x((i) => `${names[i]} ${one(activations[i])}`), reach(get));
-      left.draw(names.map((name, i) => `${name} ${one(activations[i])}`).join(", "), ...activations.map((v, i) => block(left, i - 0.3, i + 0.3, v, "first")),
+      left.axes(x((i) => names[i]), reach(get));
+      left.draw(names.map((name, i) => `${name} ${one(activations[i])}`).join(", "), ...activations.flatMap((v, i) => [block(left, i - 0.3, i + 0.3, v, "first"), above(left, i, Math.max(v, 0), one(v))]),
         left.across(0), left.across(limit, "second"), above(left, 1.5, limit, `exp overflows above ${one(limit)}`));
       right.draw(names.map((name, i) => `${name} ${percent(probabilities[i])}, by the plain form ${Number.isNaN(plain[i]) ? "nan" : percent(plain[i])}`).join("; "),
         ...probabilities.flatMap((p, i) => [block(right, i - 0.38, i - 0.02, p, "first"), above(right, i - 0.2, p, percent(p))]),
         ...plain.map((p, i) => (Number.isNaN(p) ? above(right, i + 0.2, 0, "nan") : block(right, i + 0.02, i + 0.38, p, "second"))));
       const chosen = get("right"), highest = Math.max(...probabilities), most = probabilities.indexOf(highest);
-      const leader = probabilities.filter((p) => highest - p < 1e-9).length > 1 ? `The highest probability is shared: ${percent(highest)} each.` : `${names[most]} has most, ${percent(highest)}.`;
+      const leader = probabilities.filter((p) => highest - p < 1e-9).length > 1 ? `The highest probability is shared: ${percent(highest)} each.` : `${names[most]} has the highest probability, ${percent(highest)}.`;
       const state = !overflows ? "Both forms of softmax agree." : plain.some(Number.isNaN)
-        ? `The plain form has overflowed: e to the power of ${one(Math.max(...activations))} is more than a 32-bit float holds, and infinity divided by infinity is nan. The stable form has not noticed.`
-        : "The plain form has overflowed: its sum is more than a 32-bit float holds, so all its answers are 0. The stable form has not noticed.";
+        ? `The plain form has overflowed: e to the power of ${one(Math.max(...activations))} is more than a 32-bit float can hold, and infinity divided by infinity is nan. The stable form still works.`
+        : "The plain form has overflowed: its sum is more than a 32-bit float can hold, so all its answers are 0. The stable form still works.";
       return `${leader} If ${names[chosen]} is right, the loss is ${loss.toFixed(2)}: minus the logarithm of ${+probabilities[chosen].toPrecision(3)}. ${state}`;
     },
   };

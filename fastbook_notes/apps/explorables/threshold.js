@@ -41,7 +41,7 @@ export default liveFigure("threshold", compute, (model) => {
       verdicts.forEach(([right, missed, wrong], i) => captions[i].replaceChildren(...[verdict("✓", "right", right), verdict("−", "missed", missed),
         verdict("+", "not there", wrong)].filter(Boolean)));
       const f1 = now.f1 > top - 5e-5 ? "None of the thresholds tried has a higher F1." : `F1 is ${(top - now.f1).toFixed(4)} below its highest.`;
-      return `At ${t.toFixed(2)} the model names ${now.named} labels on ${n} pictures: right are ${now.hits}, not there ${now.named - now.hits}, and missed ${there - now.hits}. ` +
+      return `At ${t.toFixed(2)} the model names ${now.named} labels on ${n} pictures: ${now.hits} are right, ${now.named - now.hits} are not there, and ${there - now.hits} others are missed. ` +
         `${percent(now.accuracy)} of all answers are right; saying no to everything would reach ${percent(always_no)}. ${f1}`;
     },
   };

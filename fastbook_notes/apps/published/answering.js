@@ -14,7 +14,9 @@ export const begin = (
   loading.innerHTML = `<button type="button">Load the model (${megabytes.toFixed(1)} MB)</button><progress aria-label="Loading the model" hidden></progress>
     <p class="soft" role="status">It is fetched once: now, or when you choose a photo.</p>`;
   const [button, progress, status] = loading.children;
+  const early = () => { if (!worker) button.click(); }; // While a photo is chosen or on its way
   for (const kind of ["dragover", "drop"]) addEventListener(kind, (event) => event.preventDefault()); // Else the browser would leave the page for the file
+  addEventListener("dragenter", ({ dataTransfer }) => { if (dataTransfer?.types.includes("Files")) early(); });
   el.append(loading);
   const waiting = new Set(); // Ids of photos
   let worker = null;
@@ -34,7 +36,7 @@ export const begin = (
     button.hidden = false;
     progress.hidden = true;
     status.textContent = text;
-    for (const id of ids) done({ id, problem: "it wasn't looked at, because the model isn't here." });
+    for (const id of ids) done({ id, problem: "it wasn't looked at, because the model couldn't be loaded." });
   };
   const ask = (content) => {
     if (!worker) {
@@ -51,7 +53,7 @@ export const begin = (
     worker.postMessage({ ...content, place }, content.bytes ? [content.bytes] : []);
   };
   button.onclick = () => { came(0); ask({}); };
-  document.addEventListener("click", ({ target }) => { if (!worker && target.matches?.("input[type=file]")) button.click(); }); // While a photo is chosen
+  document.addEventListener("click", ({ target }) => { if (target.matches?.("input[type=file]")) early(); });
   return ask;
 };
 
@@ -69,6 +71,7 @@ export const show = async (
 ) => {
   const place = new URL(folder, document.baseURI).href, told = await (await fetch(new URL("model.json", place))).json(), listeners = [];
   const tell = (content, buffers) => listeners.forEach((listener) => listener(content, buffers));
+  const samples = await Promise.all((told.samples ?? []).map(async ({ file }) => (await fetch(new URL(file, place))).arrayBuffer())).catch(() => []);
   const names = told.names.map((name) => name.replaceAll("_", " ")), room = document.createElement("div");
   el.classList.add("notes-app");
   const ask = begin(el, place, told, (found) => tell(...answer(found, { ...told, names })), keep);
@@ -78,9 +81,9 @@ export const show = async (
     model: {
       get: () => told.words,
       on: (_, listener) => listeners.push(listener),
-      send: ({ kind, id }, _, buffers) => {
-        if (kind === "hello") tell({ kind: "ready", about: told.about, table: told.table, threshold: told.threshold, looked: told.looked, samples: [] });
-        else ask({ id, bytes: buffers[0] });
+      send: ({ kind, id, index }, _, buffers) => {
+        if (kind === "hello") tell({ kind: "ready", about: told.about, table: told.table, threshold: told.threshold, looked: told.looked, samples: samples.map((_, i) => told.samples[i].title) }, samples);
+        else ask({ id, bytes: kind === "sample" ? samples[index].slice() : buffers[0] });
       },
     },
   });

@@ -76,11 +76,14 @@ const along = (data, width, height, stride, channels, taps, out, row) => {
   for (let y = 0; y < height; y++) {
     for (let x = 0, o = (row + y) * taps.length * channels; x < taps.length; x++) {
       const { at, by } = taps[x];
-      for (let c = 0; c < channels; c++, o++) {
-        let sum = 0;
-        for (let k = 0; k < at.length; k++) sum += by[k] * data[(y * width + at[k]) * stride + c];
-        out[o] = rounded(sum);
+      let first = 0, second = 0, third = 0; // Sums of the only channel, or of three
+      for (let k = 0; k < at.length; k++) {
+        const i = (y * width + at[k]) * stride, share = by[k];
+        first += share * data[i];
+        if (channels === 3) { second += share * data[i + 1]; third += share * data[i + 2]; }
       }
+      out[o++] = rounded(first);
+      if (channels === 3) { out[o++] = rounded(second); out[o++] = rounded(third); }
     }
   }
 };

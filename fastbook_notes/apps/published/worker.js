@@ -3,10 +3,11 @@ import * as ort from "./engine/ort.wasm.bundle.min.mjs";
 import { easel, filtered, prepare, resample } from "./preparation.js";
 
 const SIDE = 320, photos = easel(), glows = easel();
+const storing = []; // What the browser's cache still takes in, meanwhile
 let model = null, session = null, layers = null, others = null;
 
 // ---- files: from the browser's cache, or fetched once with word of how much has come
-const away = () => { throw new Error("there is no connection, or the server is away"); };
+const away = () => { throw new Error("there is no connection, or the server doesn't answer"); };
 const fetched = async ({ file, bytes, digest }, place, came) => {
   const address = new URL(`${file}?${digest}`, place);
   const cache = await self.caches?.open(`fastbook-notes ${new URL(".", address).pathname}`).catch(() => null); // None in a private window, or by plain http
@@ -17,8 +18,11 @@ const fetched = async ({ file, bytes, digest }, place, came) => {
   const parts = [], reader = answer.body.getReader();
   for (let part = await reader.read().catch(away); !part.done; part = await reader.read().catch(away)) { parts.push(part.value); came(part.value.length); }
   const whole = new Blob(parts);
-  for (const old of await cache?.keys() ?? []) if (new URL(old.url).pathname === address.pathname) await cache.delete(old);
-  await cache?.put(address, new Response(whole)).catch(() => {}); // A full disk only means that it comes again next time
+  const store = async () => {
+    for (const old of await cache.keys()) if (new URL(old.url).pathname === address.pathname) await cache.delete(old);
+    await cache.put(address, new Response(whole));
+  };
+  if (cache) storing.push(store().catch(() => {})); // A full disk only means that it comes again next time
   return new Uint8Array(await whole.arrayBuffer());
 };
 const unpacked = async (bytes) => (bytes[0] === 0x1f && bytes[1] === 0x8b // A server may have done it
@@ -37,7 +41,8 @@ const load = async (place, told) => {
   const [engine, body, head, rest] = outcomes.map(({ value }) => value);
   ort.env.wasm.numThreads = 1;
   ort.env.wasm.wasmBinary = await unpacked(engine);
-  session = await ort.InferenceSession.create(await unpacked(body), { executionProviders: ["wasm"] });
+  // The exporter has folded what can be folded, so to look for more would only take time
+  session = await ort.InferenceSession.create(await unpacked(body), { executionProviders: ["wasm"], graphOptimizationLevel: "disabled" });
   const numbers = head && single(head);
   let at = 0;
   const take = (n) => numbers.subarray(at, at += n);
@@ -106,8 +111,12 @@ const shown = (bitmap) => {
 };
 const heat = (map) => {
   const { data } = resample(map, [map.width, map.height].map((n) => filtered(n, SIDE, "bicubic"))), context = glows(SIDE, SIDE);
-  const image = context.createImageData(SIDE, SIDE);
-  data.forEach((v, i) => image.data.set([255, 200 * (1 - v / 255), 0, 190 * v / 255], 4 * i));
+  const image = context.createImageData(SIDE, SIDE), pixels = image.data;
+  for (let i = 0, at = 0; i < data.length; i++, at += 4) {
+    pixels[at] = 255;
+    pixels[at + 1] = 200 * (1 - data[i] / 255);
+    pixels[at + 3] = 190 * data[i] / 255;
+  }
   context.putImageData(image, 0, 0);
   return context.canvas.convertToBlob({ type: "image/png" });
 };
@@ -117,7 +126,7 @@ const answer = async (bytes) => {
   let bitmap;
   try { bitmap = await createImageBitmap(new Blob([bytes]), { colorSpaceConversion: "none", imageOrientation: "from-image" }); } catch {
     const kind = new TextDecoder("latin1").decode(new Uint8Array(bytes, 0, Math.min(12, bytes.byteLength))).slice(4);
-    const reason = !bytes.byteLength ? "it is empty" : /^ftyp(hei|mif)/.test(kind) ? "it is HEIC, which this browser can't open" : "it isn't a picture that this browser can open";
+    const reason = !bytes.byteLength ? "it is empty" : /^ftyp(he[iv]|mif|msf)/.test(kind) ? "it is HEIC, which this browser can't open" : "it isn't a picture that this browser can open";
     return { problem: `${reason}; save it as JPEG or PNG.` };
   }
   try {
@@ -140,13 +149,13 @@ const take = async ({ data: { id, bytes, place, head } }) => {
   try {
     if (!session) {
       await load(place, (share) => postMessage({ share }));
-      postMessage({ loaded: true });
+      Promise.all(storing).then(() => postMessage({ loaded: true }));
     }
     if (head) layers = head; // One that was taught in the page
     if (bytes) postMessage({ id, ...await answer(bytes) });
     else if (!head) await run(new Float32Array(model.picture.mean.length * model.picture.size[0] * model.picture.size[1]), ...model.picture.size); // The first run compiles
   } catch (error) {
-    postMessage({ id, failed: `The model can't be loaded or asked (${error.message}); try again.` });
+    postMessage({ id, failed: `The model can't be loaded or run (${error.message}); try again.` });
   }
 };
 onmessage = (message) => { last = last.then(() => take(message)); };
