@@ -235,7 +235,7 @@ def predict_command(
     model: Annotated[Path, typer.Argument(metavar='MODEL_DIR', help='From train or save_model; or cat_or_dog, breeds, labels.')],
     folder: Annotated[Path, typer.Argument(help='Pictures, also in folders below it; or one picture.')],
     out: Annotated[Path, typer.Option(metavar='FILE', help='A .csv file, to which rows are added; or a new .parquet file (needs pyarrow). '
-                                 'Several labels have spaces between them, semicolons if any has a space in it.')] = Path('predictions.csv'),
+                                 'Labels have spaces between them, or semicolons if any has a space in it.')] = Path('predictions.csv'),
     bs: Annotated[int, typer.Option(min=1, help='Pictures at a time.')] = 32,
 ):
     "Label all pictures of a folder, however many."

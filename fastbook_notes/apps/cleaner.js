@@ -49,7 +49,7 @@ function render({ model, el }) {
     return make("article", { className: `panel item ${m ? "marked" : ""}`, dataset: { file: row.file } }, image,
       make("h3", { textContent: row.file }),
       make("p", { className: "facts" }, "Label ", make("strong", { textContent: row.label }), ", model says ", make("strong", { textContent: row.prediction })),
-      make("p", { className: "soft", textContent: `Loss ${row.loss.toFixed(2)}, ${row.split === "valid" ? "validation" : "training"}` }), group);
+      make("p", { className: "soft", textContent: `Loss ${row.loss.toFixed(2)}` }), group);
   };
   const show = () => {
     const rows = visible(), pages = Math.max(1, Math.ceil(rows.length / PAGE));

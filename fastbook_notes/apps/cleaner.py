@@ -55,7 +55,7 @@ def losses_table(
     files:list[Path], # Picture files
     labels:list[str], # A label each
     names:list[str]|None=None, # What each is called in the table; without it, the file's name
-    valid_pct:float=0.2, # The share that is called validation
+    valid_pct:float=0.2, # The share that is called validation, at random: every picture is judged by a head that hasn't seen it
     seed:int=42, # For the piles, and for what is validation
 ) -> pd.DataFrame: # file, label, prediction, loss and split (train or valid), the highest loss first
     "What a small model says about each picture, without having been trained on it; raises `NotesError` if there are too few"

@@ -65,7 +65,7 @@ def digit_probabilities(
 
 # %% ../../nbs/apps/digit_pad.ipynb #d06bfbe0
 GAMES = {'3 or 7': ('MNIST_SAMPLE', '37', 1), 'All ten': ('MNIST', '0123456789', 10)}
-_VERSION = 2 # Of how the models are trained
+_VERSION = 3 # Of how the models are trained
 
 def _data_for(
     game:str, # One of `GAMES`

@@ -53,7 +53,7 @@ def train_digits(
         loaders = SimpleNamespace(train=chapter.TensorLoader(pairs[0], 64, shuffle=True), valid=chapter.TensorLoader(pairs[1]))
         torch.manual_seed(42)
         learner = chapter.SimpleLearner(loaders, getattr(chapter, kind)(SIDE*SIDE, outputs), **losses)
-        learner.train_model(15, 0.5 if outputs == 1 else 0.2) # type: ignore[attr-defined]
+        learner.train_model(*((20, 1.0) if outputs == 1 else (15, 0.2))) # type: ignore[attr-defined]
         accuracies[kind] = float(learner.accuracies[-1])
         for i, (weights, bias) in enumerate(layers_of(learner.model)): # type: ignore[arg-type]
             tensors |= {f'{kind}.{i}.weights': np.ascontiguousarray(weights), f'{kind}.{i}.bias': bias}
