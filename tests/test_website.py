@@ -241,6 +241,12 @@ def test_front_end_files_are_listed_with_the_licences_they_have():
         assert (locked['version'], locked['license']) == (version, listed[name]['licence'])
 
 
+def test_photos_to_try_are_listed_with_their_licences(site):
+    from fastbook_notes.apps.picture_app import package_photos
+    listed = site.text('licences.html').lower()
+    assert [photo.name for photo in package_photos() if photo.stem not in listed] == []
+
+
 def test_models_answer_in_the_pages_of_three_apps(visit, base):
     "Nothing large is fetched before a photo is given; the body is fetched once for all three, and for the home page with its samples"
     from fastbook_notes.apps.picture_app import package_photos

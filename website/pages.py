@@ -123,6 +123,24 @@ def front_end() -> list[dict]: # With `folder` and `version`
     return [{**package, 'folder': places[package['from']](package['name']), 'version': installed(package['name'])} for package in listed]
 
 
+SKIMAGE, SKLEARN = 'scikit-image', 'scikit-learn'
+BY = '[CC BY 2.0](https://creativecommons.org/licenses/by/2.0/)'
+PHOTOS = (
+    (f'the cat Chelsea, the clock ({SKIMAGE})', 'Stéfan van der Walt', 'CC0'),
+    (f'coffee ({SKIMAGE})', 'Rachel Michetti', 'CC0'),
+    (f'the astronaut Eileen Collins ({SKIMAGE})', 'not named', 'public domain'),
+    (f'the rocket ({SKIMAGE})', 'SpaceX', 'public domain'),
+    (f'bricks ({SKIMAGE})', 'CC0Textures', 'CC0'),
+    (f'coins ({SKIMAGE})',
+     '[Brooklyn Museum](https://www.brooklynmuseum.org/opencollection/archives/image/51611)', 'no known restrictions'),
+    (f'the moon, the page ({SKIMAGE})', 'not named', 'as the package, BSD'),
+    (f'the motorcycle ({SKIMAGE})',
+     '[Scharstein and others, 2014](https://vision.middlebury.edu/stereo/data/scenes2014/)', 'as the package, BSD'),
+    (f'the temple, china.jpg ({SKLEARN})', '[danielbuechele](https://www.flickr.com/photos/danielbuechele/6061409035/)', BY),
+    (f'the flower, flower.jpg ({SKLEARN})', '[vultilion](https://www.flickr.com/photos/vultilion/6056698931/)', BY),
+)
+
+
 def licences_page() -> str: # Markdown
     "Whose work the pages use"
     rows = [f"| {package['name']} {package['version']} | {package['for']} | {package['licence']} |" for package in front_end()]
@@ -130,7 +148,10 @@ def licences_page() -> str: # Markdown
                       f"The notes and the package are under the licence [{settings()['license']}]({REPOSITORY}/blob/main/LICENSE). "
                       'The pages are rendered by',
                       '[smalldocs](https://github.com/rahuldave/smalldocs) (MIT) and use these front-end files:', '',
-                      '| Package | For | Licence |', '| :-- | :-- | :-- |', *rows, ''])
+                      '| Package | For | Licence |', '| :-- | :-- | :-- |', *rows, '', '## Photos', '',
+                      'The pictures of pets, scenes and digits are drawn or come from the data sets that the pages name. The photos that',
+                      'the pages show or offer to try come with two packages:', '', '| Photo | By | Licence |', '| :-- | :-- | :-- |',
+                      *(f'| {photo} | {by} | {licence} |' for photo, by, licence in PHOTOS), ''])
 
 
 # ---- social cards
