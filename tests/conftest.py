@@ -5,6 +5,7 @@ import os
 import re
 import secrets
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -57,6 +58,14 @@ def processes_with(mark: str, value: str, patience: float = 0) -> list[str]:
             except (psutil.Error, OSError): continue
         if not found or time.monotonic() > end: return found
         time.sleep(0.2)
+
+
+@pytest.fixture(scope='session', autouse=True)
+def signals_are_heard():
+    "Also where the tests run in the background or by `nohup`, which ignore some: what is caught here has its default in what tests start"
+    for number in (signal.SIGINT, *([] if os.name == 'nt' else [signal.SIGHUP])):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else lambda *_: None)
 
 
 @pytest.fixture(scope='session', autouse=True)

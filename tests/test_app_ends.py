@@ -19,15 +19,6 @@ COMMAND = [sys.executable, '-u', '-c', 'from fastbook_notes.cli import main; mai
 posix_only = pytest.mark.skipif(os.name == 'nt', reason='signals and terminals are those of POSIX')
 
 
-@pytest.fixture(autouse=True, scope='module')
-def hang_up_is_heard():
-    "Also by what is started by tests that were started by `nohup`: a signal that is caught here has its default there"
-    if os.name == 'nt': return (yield)
-    before = signal.signal(signal.SIGHUP, lambda *_: None)
-    yield
-    signal.signal(signal.SIGHUP, before)
-
-
 class Started:
     "An app with a visitor, started by the command"
     def __init__(self, folder, **options):

@@ -169,6 +169,35 @@ def test_what_somebody_removed_from_aside_is_not_called_back(tmp_path):
     assert restore(root) == ['train/cat/1.png']
 
 
+def test_what_was_moved_on_since_is_not_forgotten(tmp_path):
+    "A relabelled picture that is then set aside stays in the log, so that undoing everything takes it home"
+    root = spoil(tmp_path/'pets')
+    before = contents(root)
+    move_files(root, [{'from': 'train/cat/1.png', 'to': 'train/dog/9.png', 'batch': 'one'}])
+    move_files(root, [{'from': 'train/dog/9.png', 'to': f'{QUARANTINE_FOLDER}/train/dog/9.png', 'batch': 'two'}])
+    assert restore(root, batch='one') == ['train/cat/1.png']
+    assert restore(root) == [] and contents(root) == before
+
+
+def test_a_file_in_the_place_of_a_folder_holds_up_only_what_was_in_it(tmp_path):
+    root = spoil(tmp_path/'pets')
+    (root/'train'/'bird').mkdir()
+    (root/'train'/'bird'/'bad.png').write_text('none')
+    aside = quarantine(root, check_dataset(root))
+    (root/'train'/'bird').rmdir()
+    (root/'train'/'bird').write_text('mine')
+    assert aside == 8 and restore(root) == ['train/bird/bad.png']
+    assert (root/'train'/'bird').read_text() == 'mine' and (root/QUARANTINE_FOLDER/'train'/'bird'/'bad.png').read_text() == 'none'
+
+
+def test_two_files_can_not_become_one(tmp_path):
+    root = spoil(tmp_path/'pets')
+    before = contents(root)
+    with pytest.raises(NotesError, match='Several files were to become train/x.png'):
+        move_files(root, [{'from': f'train/cat/{i}.png', 'to': 'train/x.png', 'batch': 'b'} for i in (1, 2)])
+    assert contents(root) == before
+
+
 @posix_only
 def test_odd_places_do_no_harm(tmp_path):
     root = spoil(tmp_path/'pets')

@@ -65,11 +65,13 @@ def several(vision, pets, tmp_path_factory): # noqa: F811
 
 @pytest.fixture(scope='module')
 def trained(vision, pets, tmp_path_factory): # noqa: F811
-    "With fastai's own head"
+    "With fastai's own head, and a batch that is resampled to the size that it has"
     from fastbook_notes.intro import cat_dataloaders
     from fastbook_notes.models.backbones import pretrained_learner
     vision.set_seed(3)
-    learn = pretrained_learner(cat_dataloaders(pets, size=48, bs=8), SMALL, pretrained=False, metrics=vision.error_rate)
+    dls = cat_dataloaders(pets, size=48, bs=8)
+    dls.add_tfms(vision.aug_transforms(size=48), 'after_batch')
+    learn = pretrained_learner(dls, SMALL, pretrained=False, metrics=vision.error_rate)
     with learn.no_bar(), learn.no_logging(): learn.fit_one_cycle(1, 1e-3)
     return save_model(learn, tmp_path_factory.mktemp('trained')/'model', names=['dog', 'cat'], temperature=1.7)
 

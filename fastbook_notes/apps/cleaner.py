@@ -195,7 +195,8 @@ class Cleaner(AppWidget):
         with self.hold_sync():
             self.rows, self.undoable = sorted(rows, key=lambda row: (-row['loss'], row['file'])), bool(self._last())
             self.marks = {file: mark for file, mark in self.marks.items() if file not in gone} | {c['from']: c['mark'] for c in back}
-        if stay: raise NotesError(f"{len(stay)} can't go back, because other files are in their place: {', '.join(stay)}; move those away.")
+        if stay: raise NotesError(f"{len(stay)} can't go back, because other files are in their place, or they were moved since: "
+                                  f"{', '.join(stay)}.")
 
     def receive(self, request, buffers):
         "Do what a page asks for; what can't be done is said there"

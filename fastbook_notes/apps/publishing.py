@@ -321,7 +321,7 @@ def page_files(
     offline = {**shell, './': shell['index.html'], **{name: data for name, data in engine.items() if name.endswith('.mjs')}}
     kept = [f'{name}?{hashlib.sha256(data).hexdigest()[:8]}' for name, data in offline.items()]
     worker = (PAGE/'service-worker.js').read_text(encoding='utf-8').replace('$files', json.dumps(kept))
-    readme = _filled('README.md', {**words, **check, 'title': json.dumps(title), 'heading': _escaped(title)})
+    readme = _filled('README.md', {**words, **check, 'title': json.dumps(title, ensure_ascii=False), 'heading': _escaped(title)})
     return {**engine, **dict(large.values()), 'README.md': readme, 'service-worker.js': worker.encode(), **shell}
 
 # %% ../../nbs/apps/publishing.ipynb #c9b147a8

@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections import Counter
 from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from itertools import count
@@ -186,7 +187,8 @@ def _put_back(
         if 'written' not in entry or not home.is_file() or not aside.is_file(): return False
         digests = [hashlib.sha256(file.read_bytes()).hexdigest() for file in (home, aside)]
         if digests[0] not in (digests[1], entry['written']): return False
-    home.parent.mkdir(parents=True, exist_ok=True)
+    try: home.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError): return False # A file has the name of its folder now
     aside.replace(home)
     return True
 
@@ -209,21 +211,31 @@ def _gone(
     entries:list[dict], # Of the log
 ) -> list[str]: # Where they came from
     "The files that are at none of the places where the log says that they were"
-    found, before = set(), {entry['to']: entry['from'] for entry in entries}
+    places = {} # By where a file was last, all that it has been at
+    for entry in entries: places[entry['to']] = [*places.pop(entry['from'], [entry['from']]), entry['to']]
+    return [been[0] for been in places.values() if not any(os.path.lexists(folder/place) for place in been)]
+
+def _moved_on(
+    folder:Path, # A data set
+    entries:list[dict], # Of the log
+    batch:str|None, # That is to be reversed
+) -> set[str]: # Where those files had been moved to
+    "The places from which a later move of another batch has taken a file"
+    later = {}
     for entry in entries:
-        places = [entry['to'], entry['from']]
-        while before.get(places[-1], places[-1]) not in places: places.append(before[places[-1]])
-        if not any(os.path.lexists(folder/place) for place in places): found.add(places[-1])
-    return sorted(found)
+        if batch in (None, entry.get('batch')): later.pop(entry['to'], None)
+        elif os.path.lexists(folder/entry['to']): later[entry['from']] = entry
+    return set(later)
 
 def _put_all_back(
     folder:Path, # A data set
     entries:list[dict], # Of the log
+    moved_on:set[str], # From `_moved_on`
 ) -> list[dict]: # Those that stay
     "Reverse moves, the last one first; where a place was used twice, the later move counts"
     last = {}
     for entry in reversed(entries): last.setdefault(entry['to'], entry)
-    return [entry for entry in last.values() if not _put_back(folder, entry)][::-1]
+    return [entry for entry in last.values() if entry['to'] in moved_on or not _put_back(folder, entry)][::-1]
 
 # %% ../../nbs/data/quarantine.ipynb #c845a59a
 def _put_back_batch(
@@ -235,13 +247,15 @@ def _put_back_batch(
     log, (entries, damaged) = folder/QUARANTINE_FOLDER/LOG_FILE, _read_log(folder)
     rest = [entry for entry in entries if batch not in (None, entry.get('batch'))]
     todo = [entry for entry in entries if entry not in rest]
-    gone = _gone(folder, todo)
-    kept, left = _put_all_back(folder, todo), _left_aside(folder)
+    moved_on = _moved_on(folder, entries, batch)
+    gone = _gone(folder, [entry for entry in todo if entry['to'] not in moved_on])
+    kept, left = _put_all_back(folder, todo, moved_on), _left_aside(folder)
     unknown = [name for name in left if name not in {entry['to'] for entry in entries}]
     missing = 'see what is left there' if unknown else 'no file is left there'
     for number in damaged: report(f'Line {number} of {QUARANTINE_FOLDER}/{LOG_FILE} is damaged; {missing}.')
     if left or rest or kept:
-        with atomic_file(log) as part: part.write_text(''.join(json.dumps(entry) + '\n' for entry in rest + kept), encoding='utf-8')
+        stay = [entry for entry in entries if entry in rest or any(entry is other for other in kept)] # In their order
+        with atomic_file(log) as part: part.write_text(''.join(json.dumps(entry) + '\n' for entry in stay), encoding='utf-8')
     else:
         log.unlink()
         log.parent.rmdir()
@@ -272,6 +286,8 @@ def move_files(
     folder = Path(path).absolute()
     for name in (move[end] for move in moves for end in ('from', 'to')):
         if not lies_inside(folder, name): raise NotesError(f'{name} is not inside {folder}; nothing was moved; name a place in it.')
+    if twice := [end for end, n in Counter(move['to'] for move in moves).items() if n > 1]:
+        raise NotesError(f'Several files were to become {twice[0]}; nothing was moved; give each a place of its own.')
     with _move_errors(folder, 'moved with'):
         for start, end in ((move['from'], move['to']) for move in moves):
             if not os.path.lexists(folder/start): raise NotesError(f'There is no {start} any more; nothing was moved, so try again.')

@@ -168,8 +168,10 @@ def leave_graph(
     digest:str, # From `model_digest`, before it was loaded
 ):
     "Keep a graph of a model for `kept_model`, if there can be one"
-    steps, weights = predictor.description.picture.steps, sum(value.nbytes for value in predictor.model.state_dict().values())
-    if predictor.device.type != 'cpu' or weights > MAX_GRAPH or any(step.step == 'resample' for step in steps): return
+    picture, weights = predictor.description.picture, sum(value.nbytes for value in predictor.model.state_dict().values())
+    sizes = [step.size if step.step == 'resample' else step.size[::-1] for step in picture.steps]
+    resampled = any(step.step == 'resample' and size != before for step, size, before in zip(picture.steps[1:], sizes[1:], sizes))
+    if predictor.device.type != 'cpu' or weights > MAX_GRAPH or resampled: return
     try:
         with safe_open(folder/MODEL_FILE, framework='np') as opened: text = opened.metadata()['description']
         graph = _model_graph(predictor, text)

@@ -257,7 +257,7 @@ def predict_folder(
         with suppress(OSError): lock.unlink(missing_ok=True)
     if few and not isinstance(predictor, GraphPredictor):
         from fastbook_notes.models.exports import leave_graph
-        leave_graph(predictor, model, digest)
+        with suppress(KeyboardInterrupt): leave_graph(predictor, model, digest) # All has been said and done
     return found
 
 # %% ../../nbs/models/predict_folder.ipynb #f9dceb87
@@ -283,7 +283,8 @@ def _predict(predictor, digest, folder, single, out, bs, report):
     total, gone, passed = (1, set(), Counter()) if single else _count(folder, done)
     names = [folder.name] if single else walk_pictures(folder)
     todo = (name for name in names if not done or _eight_bytes(name_in_table(name)) not in done)
-    labelled, bad = _write(predictor, place, todo, out, table, bs, total - (0 if single else len(done) - len(gone)))
+    labelled, bad = _write(predictor, place, todo, out, table, bs, total - (0 if single else len(done) - len(gone)),
+                           folder.name if single else '')
     missing = [row[0] for row in _rows(table, columns) if _eight_bytes(row[0]) in gone] if gone else []
     if out != table:
         _to_parquet(table, out)
@@ -308,14 +309,15 @@ def _in_words(
     if passed: parts.append(f'other files were passed over: {describe_passed(passed)}')
     return '; '.join(parts) + '.'
 
-def _write(predictor, place, todo, out, table, bs, total):
+def _write(predictor, place, todo, out, table, bs, total, single):
     "Label what is to be done, and return how many pictures that were, and how many can't be read"
     refused, labelled, bad = _beside(out, '.unreadable.csv'), 0, 0
+    others = [row for row in _rows(refused, [*_UNREADABLE]) if row[0] != name_in_table(single)] if single and refused.is_file() else []
     with (table.open('a', newline='', encoding='utf-8') as file, refused.open('w', newline='', encoding='utf-8') as list_,
           tqdm(total=total, unit='picture', leave=False) as bar):
         rows, unreadable = (csv.writer(f, lineterminator='\n') for f in (file, list_))
         if not file.tell(): rows.writerow(_columns(predictor.description))
-        unreadable.writerow(_UNREADABLE)
+        unreadable.writerows([_UNREADABLE, *others])
         def refuse(name, reason):
             nonlocal bad
             bad += 1
@@ -324,5 +326,5 @@ def _write(predictor, place, todo, out, table, bs, total):
             rows.writerows(batch)
             file.flush()
             labelled += len(batch)
-    if not bad: refused.unlink()
+    if not bad and not others: refused.unlink()
     return labelled, bad
