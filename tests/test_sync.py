@@ -39,6 +39,7 @@ def test_every_module_has_a_notebook():
 def test_readme_is_the_home_page():
     text, pictures = readme_of(nbformat.read(ROOT/'nbs'/'index.ipynb', as_version=4), 'nbs')
     assert (ROOT/'README.md').read_text(encoding='utf-8') == text, 'run `make readme`'
+    assert text.count('\n') <= 150
     for name, data in pictures.items(): assert (ROOT/'nbs'/'images'/name).read_bytes() == data, name
 
 

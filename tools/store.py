@@ -114,7 +114,7 @@ def readme_of(
         resources={'output_files_dir': f'{folder}/images', 'unique_key': 'index'})
     text = re.sub(r'\]\((?![a-z]+:|#|' + re.escape(folder) + r'/images/)([^)\s]+)\)',
                   lambda link: '](' + posixpath.normpath(f'{folder}/{link[1]}') + ')', text)
-    return re.sub(r'\n{3,}', '\n\n', text).strip() + '\n', {Path(name).name: data for name, data in resources['outputs'].items()}
+    return re.sub(r'\n(?: *\n){2,}', '\n\n', text).strip() + '\n', {Path(name).name: data for name, data in resources['outputs'].items()}
 
 
 def write_readme(
