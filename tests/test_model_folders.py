@@ -405,6 +405,7 @@ def test_pickles_are_refused_by_name(model, tmp_path, nothing_runs):
     for name in ('export.pkl', 'model.pth', MODEL_FILE, 'no ending'):
         (tmp_path/name).write_bytes(evil)
         assert '--i-trust-this-file' in refuse(tmp_path/name, [])
+    assert f'name its folder, {model}.' in refuse(model/MODEL_FILE, [])
     (tmp_path/'folder').mkdir()
     (tmp_path/'folder'/'export.pkl').write_bytes(evil)
     assert '--i-trust-this-file' in refuse(tmp_path/'folder', [])

@@ -312,7 +312,8 @@ def _refuse_pickle(
     place:Path, # What was given
 ):
     "Raise `BadModel` for what fastai and PyTorch export, with what to do about it"
-    if place.name == MODEL_FILE and place.is_file(): raise BadModel(f'{place} is one file of a model; name its folder, {place.parent}.')
+    if place.name == MODEL_FILE and place.is_file() and not _first_bytes(place, MAX_WEIGHTS + MAX_HEADER, 8).startswith(_PICKLES):
+        raise BadModel(f'{place} is one file of a model; name its folder, {place.parent}.')
     pickles = [place] if place.is_file() else sorted(file for ending in ('pkl', 'pth', 'pt') for file in place.glob(f'*.{ending}'))
     if pickles and not (place/MODEL_FILE).exists() and not (place/_READY).exists():
         raise BadModel(f'{pickles[0]} is not loaded, because a pickle can run any code; if you trust its maker, convert it once: '
